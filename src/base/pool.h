@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pool.h - the one thread pool of a process: fork, join, barrier.
+ *
+ * Purpose     Runs one function on all threads of the pool. The caller is thread 0. Handed in to
+ *             whoever needs it; nothing else in the house creates compute threads.
+ * Waiting     A waiter spins for a bounded time (a few tens of microseconds), then sleeps in a
+ *             futex. With no work running every worker is asleep: zero CPU, no timers. When more
+ *             threads than processors run, waiters yield early so that nobody burns a stolen core.
+ * Threads     One sb_pool_run() at a time; sb_pool_barrier() only inside it, by every thread.
+ * Floating    Workers and the caller (for the span of a run) use round-to-nearest with denormals
+ *             flushed (FTZ and DAZ), so results do not depend on who computed them. */
+#ifndef SB_BASE_POOL_H
+#define SB_BASE_POOL_H
+#include "base/base.h"
+
+typedef struct sb_pool sb_pool;
+typedef void (*sb_pool_fn)(void *ctx, int i_thread, int n_threads);
+
+/* n_threads 1..SB_MAX_THREADS; 1 creates none. */
+sb_status sb_pool_new(sb_pool **out, int n_threads, sb_error *err) SB_MUST_USE;
+void sb_pool_free(sb_pool *p);
+int sb_pool_n_threads(const sb_pool *p);
+void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx);
+void sb_pool_barrier(sb_pool *p, int i_thread);
+/* CPU time used inside runs by all threads since the pool was made, in ns. */
+uint64_t sb_pool_cpu_ns(const sb_pool *p);
+/* Processors this process may use (affinity, cgroup quota rounded up); at least 1. */
+int sb_cpu_count(void);
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tokenizer.h - bytes to token ids and back: byte-level BPE and SentencePiece-style merging.
+ *
+ * Purpose     Works on arrays it is handed; knows no file. Equal to the reference tokenizers.
+ * Safety      Text is tokenised with markers off unless asked: content can never become a control
+ *             token. See sb_tok_mode.
+ * Ownership   sb_tokenizer_new() copies what it needs except the token and merge bytes, which must
+ *             outlive it (they lie in the model's mapping).
+ * Errors      SB_CORRUPT for arrays that do not fit together, SB_UNSUPPORTED for an unknown model or
+ *             pre-tokenizer (named), SB_INVALID for text that is not UTF-8 where it must be, SB_LIMIT.
+ * Cost        O(n log n) in the text at worst; no recursion.
+ * Threads     Immutable after _new; encode and piece from any thread. */
+#ifndef SB_TOKENIZER_H
+#define SB_TOKENIZER_H
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/ids.h"
+
+typedef enum sb_tok_type { /* as stored in tokenizer.ggml.token_type */
+    SB_TOK_NORMAL = 1, SB_TOK_UNKNOWN, SB_TOK_CONTROL, SB_TOK_USER, SB_TOK_UNUSED, SB_TOK_BYTE
+} sb_tok_type;
+
+typedef enum sb_tok_mode {
+    SB_TOK_CONTENT, /* what people and tools say: only user-defined tokens that are no markers */
+    SB_TOK_LITERAL, /* what a template says: control, unknown and user-defined tokens match */
+    SB_TOK_ALL      /* every added token anywhere, as the reference libraries do (--special) */
+} sb_tok_mode;
+
+typedef struct sb_tokenizer_desc {
+    sb_str model; /* "gpt2" or "llama" */
+    sb_str pre;   /* name of the pre-tokenizer; empty for "llama" */
+    int32_t n_tok;
+    const sb_str *tokens;   /* [n_tok] */
+    const float *scores;    /* [n_tok] or NULL */
+    const int32_t *types;   /* [n_tok] or NULL (all normal) */
+    int64_t n_merges;
+    const sb_str *merges;   /* [n_merges] "left right" */
+    int32_t bos, eos, unk, pad, eot; /* ids, -1 when none */
+    int8_t add_bos, add_eos, add_space_prefix; /* 1, 0, or -1 when the file does not say */
+} sb_tokenizer_desc;
+
+typedef struct sb_tokenizer sb_tokenizer;
+
+sb_status sb_tokenizer_new(sb_tokenizer **out, const sb_tokenizer_desc *d, sb_error *err) SB_MUST_USE;
+void sb_tokenizer_free(sb_tokenizer *t);
+
+int32_t sb_tokenizer_n_tok(const sb_tokenizer *t);
+int32_t sb_tokenizer_bos(const sb_tokenizer *t); /* -1 when none */
+int32_t sb_tokenizer_eos(const sb_tokenizer *t);
+bool sb_tokenizer_add_bos(const sb_tokenizer *t); /* the model wants bos in front of a text */
+bool sb_tokenizer_add_eos(const sb_tokenizer *t);
+/* True for ids that end an answer: eos, eot, and control tokens known to end a turn. */
+bool sb_tokenizer_is_end(const sb_tokenizer *t, int32_t id);
+/* True for control and unknown tokens, which print nothing. */
+bool sb_tokenizer_is_control(const sb_tokenizer *t, int32_t id);
+/* Id whose text is exactly s (added or normal), or -1. */
+int32_t sb_tokenizer_find(const sb_tokenizer *t, sb_str s);
+
+/* Strings a template prints literally and that are type "user-defined" are markers: content may not
+ * forge them. Called once after _new, before any encode. */
+sb_status sb_tokenizer_reserve_literal(sb_tokenizer *t, sb_str literal, sb_error *err) SB_MUST_USE;
+
+/* Appends the ids of text[n]; adds neither bos nor eos. first: text starts the input (matters for
+ * a leading space prefix). */
+sb_status sb_tokenizer_encode(const sb_tokenizer *t, sb_str text, sb_tok_mode mode, bool first,
+                              sb_ids *out, sb_error *err) SB_MUST_USE;
+
+/* Bytes of one token as they appear in text; control tokens give their name when with_control,
+ * else nothing. Returned bytes are borrowed from t. Never fails for 0 <= id < n_tok. */
+sb_str sb_tokenizer_piece(const sb_tokenizer *t, int32_t id, bool with_control);
+
+/* Streaming decode: hands out whole code points only. A byte that can no longer become valid is
+ * replaced by U+FFFD. Zero-initialise; `start` drops the space prefix of a text's first token where
+ * the model has one. */
+typedef struct sb_detok {
+    char held[8];
+    size_t n_held;
+    bool started;
+} sb_detok;
+sb_status sb_detok_push(sb_detok *d, const sb_tokenizer *t, int32_t id, bool with_control,
+                        sb_buf *out, sb_error *err) SB_MUST_USE;
+/* Ends the text: what is still held becomes U+FFFD (or is dropped when `drop`). */
+sb_status sb_detok_finish(sb_detok *d, bool drop, sb_buf *out, sb_error *err) SB_MUST_USE;
+#endif
