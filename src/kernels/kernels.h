@@ -11,18 +11,22 @@
  *
  * Activations (sb_act). A row of k values, k a multiple of 32, nb = k / 32 blocks:
  *   F32: float x[k].
- *   A8:  int8 q[k] | float d[nb] | float s[nb] | int32 sum[nb]. Per block: amax = max |x|,
- *        d = amax / 127, q = round_half_even(x * (127 / amax)) (0 when amax is 0), sum = sum of q,
- *        s = d * (float)sum.
- *   A16: int16 q[k] | float d[nb] | float s[nb] | int32 sum[nb], the same with 32767 for 127.
+ *   A8:  int8 q[k] | float d[nb] | float s[nb] | int32 sum[nb] | int32 half[nb]. Per block:
+ *        amax = max |x|, d = amax / 127, q = round_half_even(x * (127 / amax)) (0 when amax is 0),
+ *        sum = sum of q, half = sum of the block's first 16 q, s = d * (float)sum.
+ *   A16: int16 q[k] | float d[nb] | float s[nb] | int32 sum[nb] | int32 half[nb], the same with
+ *        32767 for 127.
  * Weights are packed by panels of 32 output columns (kernels/pack.h gives the byte tables).
  * matmul, exactly, for each row r and column c, blocks b ascending, y starting at 0:
  *   F32 activations:  for k ascending: y = fma(x[k], w[c][k], y).
- *   A8, A16:          isum = sum over the block (or half block, where the format's scales are per 16)
- *                     of q * code, in integers; y = fma((float)isum, ws * d, y);
- *                     and where the format has minima (once per block): y = fma(wm, s, y)
- *                     with ws, wm the block's weight scale and minimum as exact f32 products
- *                     (w = ws * code + wm); per-16 minima use the half sums in the same way. */
+ *   A8, A16:          isum = sum over the block of q * code, in integers;
+ *                     y = fma((float)isum, ws * d, y); then, where the format has minima,
+ *                     y = fma(wm, s, y), with ws, wm the block's weight scale and minimum as exact
+ *                     f32 products (w = ws * code + wm).
+ *                     Where the format's scales are per 16, the block has two halves h, each with
+ *                     its own isum, ws, wm: first y = fma((float)isum[h], ws[h] * d, y) for h = 0, 1,
+ *                     then, where there are minima, y = fma(wm[h], s[h], y) for h = 0, 1, with
+ *                     s[0] = d * (float)half, s[1] = d * (float)(sum - half). */
 #ifndef SB_KERNELS_H
 #define SB_KERNELS_H
 #include "base/base.h"
