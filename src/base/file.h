@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * file.h - regular files: mapped read-only, or written and moved into place whole.
+ * file.h - regular files, mapped read-only.
  *
  * Ownership   sb_map owns the mapping and the descriptor until sb_map_close().
  * Errors      SB_NOT_FOUND, SB_IO, SB_INVALID (not a regular file: opening never blocks on a FIFO or

@@ -22,7 +22,8 @@ void sb_pool_free(sb_pool *p);
 int sb_pool_n_threads(const sb_pool *p);
 void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx);
 void sb_pool_barrier(sb_pool *p, int i_thread);
-/* CPU time used inside runs by all threads since the pool was made, in ns. */
+/* CPU time since the pool was made, in ns: all of the workers' (their short waits too) and the
+ * caller's inside runs. */
 uint64_t sb_pool_cpu_ns(const sb_pool *p);
 /* Processors this process may use (affinity, cgroup quota rounded up); at least 1. */
 int sb_cpu_count(void);

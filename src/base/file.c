@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * file.c - opening and mapping regular files without ever waiting for one. */
+#include "base/file.h"
+
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SHOWN_PATH_BYTES = 160 }; /* leaves room for the rest of an error's line */
+
+void sb_path_escape(char *out, size_t out_bytes, const char *path)
+{
+    if (!out_bytes) return;
+    const size_t n = strlen(path);
+    size_t o = 0, dots_at = 0;
+    for (size_t i = 0; i < n;) {
+        char piece[8];
+        uint32_t cp = 0;
+        size_t len = sb_utf8_decode(path + i, n - i, &cp), used = len;
+        // C1 controls drive terminals too; the line and paragraph separators break lines.
+        const bool plain = len && cp >= 0x20 && !(cp >= 0x7F && cp < 0xA0) && cp != 0x2028 &&
+                           cp != 0x2029;
+        if (plain) {
+            memcpy(piece, path + i, len);
+        } else {
+            (void)snprintf(piece, sizeof piece, "\\x%02X", (unsigned char)path[i]);
+            len = 4;
+            used = 1;
+        }
+        if (o + 4 <= out_bytes) dots_at = o;
+        if (o + len >= out_bytes) {
+            // Cut: say so, at the last whole character that leaves room for it.
+            o = dots_at;
+            for (size_t k = 0; k < 3 && o + 1 < out_bytes; k++) out[o++] = '.';
+            break;
+        }
+        memcpy(out + o, piece, len);
+        o += len;
+        i += used;
+    }
+    out[o] = 0;
+}
+
+static sb_status fail_errno(sb_error *err, const char *shown, const char *did, int e)
+{
+    char text[64];
+    const bool none = e == ENOENT || e == ENOTDIR;
+    // strerror_r of GNU returns the text; it is the thread-safe one.
+    return SB_FAIL(err, none ? SB_NOT_FOUND : SB_IO, "%s: cannot %s: %s", shown, did,
+                   strerror_r(e, text, sizeof text));
+}
+
+/* Fills m from an open descriptor; the caller closes it on failure. */
+static sb_status map_fd(sb_map *m, int fd, const char *shown, sb_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) return fail_errno(err, shown, "look at it", errno);
+    if (!S_ISREG(st.st_mode)) return SB_FAIL(err, SB_INVALID, "%s: not a regular file", shown);
+    if (st.st_size < 0 || (uint64_t)st.st_size > PTRDIFF_MAX)
+        return SB_FAIL(err, SB_LIMIT, "%s: too large to map", shown);
+    const size_t bytes = (size_t)st.st_size;
+    void *p = NULL;
+    if (bytes) {
+        // Shared: nothing is ever written, and no copy can be charged to this process.
+        p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED) return fail_errno(err, shown, "map it", errno);
+    }
+    *m = (sb_map){.p = p,
+                  .bytes = bytes,
+                  .fd = fd,
+                  .dev = (uint64_t)st.st_dev,
+                  .ino = (uint64_t)st.st_ino,
+                  .mtime_ns = (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) +
+                              (uint64_t)st.st_mtim.tv_nsec};
+    return SB_OK;
+}
+
+sb_status sb_map_open(sb_map *out, const char *path, sb_error *err)
+{
+    char shown[SHOWN_PATH_BYTES];
+    sb_path_escape(shown, sizeof shown, path);
+    // O_NONBLOCK: a FIFO opens at once and is then refused; regular files do not care.
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return fail_errno(err, shown, "open it", errno);
+    const sb_status s = map_fd(out, fd, shown, err);
+    if (s != SB_OK) (void)close(fd);
+    return s;
+}
+
+void sb_map_close(sb_map *m)
+{
+    if (!m) return;
+    if (m->p) {
+        (void)munmap((void *)(uintptr_t)m->p, m->bytes);
+        (void)close(m->fd);
+    } else if (m->fd > 0) {
+        (void)close(m->fd); // an empty file; a zeroed sb_map holds no descriptor
+    }
+    *m = (sb_map){.fd = -1};
+}
+
+/* The part of [off, off+n) that lies in the map, as first byte and end. */
+static bool clip(const sb_map *m, size_t off, size_t n, size_t *first, size_t *end)
+{
+    if (!m->p || off >= m->bytes) return false;
+    *first = off;
+    *end = n < m->bytes - off ? off + n : m->bytes;
+    return true;
+}
+
+void sb_map_drop(const sb_map *m, size_t off, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t a, b;
+    if (!clip(m, off, n, &a, &b)) return;
+    a = (a + page - 1) / page * page;
+    if (b < m->bytes) b = b / page * page; // the tail page of the file holds nothing else
+    if (a < b) (void)madvise((void *)(uintptr_t)(m->p + a), b - a, MADV_DONTNEED);
+}
+
+void sb_map_want(const sb_map *m, size_t off, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t a, b;
+    if (!clip(m, off, n, &a, &b)) return;
+    a = a / page * page;
+    (void)madvise((void *)(uintptr_t)(m->p + a), b - a, MADV_WILLNEED);
+}
