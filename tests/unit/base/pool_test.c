@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pool_test.c - every thread runs once per run, barriers order, idle pools sleep, modes restored. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/pool.h"
+
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+enum { THREADS_MAX = 9, ROUNDS = 200, PHASES = 20 };
+static const int counts[] = {1, 2, 3, 5, THREADS_MAX};
+
+struct tally {
+    int ran[THREADS_MAX]; /* plain on purpose: the pool must order these accesses */
+    int n_threads;
+};
+
+static void count(void *ctx, int i_thread, int n_threads)
+{
+    struct tally *t = ctx;
+    t->ran[i_thread]++;
+    if (i_thread == 0) t->n_threads = n_threads;
+}
+
+static void every_thread_runs_once(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < SB_ARRAY_LEN(counts); c++) {
+        sb_pool *p = NULL;
+        assert_int_equal(sb_pool_new(&p, counts[c], NULL), SB_OK);
+        assert_int_equal(sb_pool_n_threads(p), counts[c]);
+        struct tally t = {0};
+        for (int r = 1; r <= ROUNDS; r++) {
+            sb_pool_run(p, count, &t);
+            for (int i = 0; i < THREADS_MAX; i++)
+                assert_int_equal(t.ran[i], i < counts[c] ? r : 0);
+            assert_int_equal(t.n_threads, counts[c]);
+        }
+        sb_pool_free(p);
+    }
+}
+
+struct relay {
+    sb_pool *pool;
+    int value[THREADS_MAX];
+    int n_wrong[THREADS_MAX];
+};
+
+/* Each phase every thread writes its own cell, then reads all others. */
+static void pass_on(void *ctx, int i_thread, int n_threads)
+{
+    struct relay *r = ctx;
+    for (int phase = 1; phase <= PHASES; phase++) {
+        r->value[i_thread] = phase;
+        sb_pool_barrier(r->pool, i_thread);
+        for (int i = 0; i < n_threads; i++)
+            if (r->value[i] != phase) r->n_wrong[i_thread]++;
+        sb_pool_barrier(r->pool, i_thread);
+    }
+}
+
+static void barriers_order_phases(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < SB_ARRAY_LEN(counts); c++) {
+        struct relay r = {0};
+        assert_int_equal(sb_pool_new(&r.pool, counts[c], NULL), SB_OK);
+        for (int round = 0; round < 10; round++) sb_pool_run(r.pool, pass_on, &r);
+        for (int i = 0; i < THREADS_MAX; i++) assert_int_equal(r.n_wrong[i], 0);
+        sb_pool_free(r.pool);
+    }
+}
+
+static void sleep_ms(long ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+static void nothing(void *ctx, int i_thread, int n_threads)
+{
+    (void)ctx;
+    (void)i_thread;
+    (void)n_threads;
+}
+
+static void idle_pool_sleeps(void **state)
+{
+    (void)state;
+    sb_pool *p = NULL;
+    assert_int_equal(sb_pool_new(&p, 4, NULL), SB_OK);
+    sb_pool_run(p, nothing, NULL);
+    sleep_ms(50); // past the spin
+    const uint64_t before = sb_pool_cpu_ns(p), process = sb_process_cpu_ns();
+    sleep_ms(300);
+    assert_int_equal(sb_pool_cpu_ns(p), before); // not one nanosecond
+    assert_true(sb_process_cpu_ns() - process < 20000000);
+    sb_pool_free(p);
+}
+
+/* Burns 5 ms of its own CPU time. */
+static void burn(void *ctx, int i_thread, int n_threads)
+{
+    (void)ctx;
+    (void)i_thread;
+    (void)n_threads;
+    const uint64_t start = sb_thread_cpu_ns();
+    while (sb_thread_cpu_ns() - start < 5000000) {}
+}
+
+static void cpu_time_is_summed(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 3; n += 2) {
+        sb_pool *p = NULL;
+        assert_int_equal(sb_pool_new(&p, n, NULL), SB_OK);
+        const uint64_t before = sb_pool_cpu_ns(p);
+        sb_pool_run(p, burn, NULL);
+        assert_true(sb_pool_cpu_ns(p) - before >= (uint64_t)n * 5000000);
+        assert_true(sb_pool_cpu_ns(p) - before < (uint64_t)n * 500000000);
+        sb_pool_free(p);
+    }
+}
+
+#if defined(__SSE2__)
+/* The smallest normal float halved: 0 where denormals are flushed. */
+static void halve(void *ctx, int i_thread, int n_threads)
+{
+    (void)n_threads;
+    volatile float *out = ctx;
+    volatile float x = 1.17549435e-38f;
+    volatile float tiny = 1e-45f; // denormal input: read as 0
+    out[i_thread] = x * 0.5f + tiny * 1e30f;
+}
+
+static void denormals_are_flushed_only_inside(void **state)
+{
+    (void)state;
+    sb_pool *p = NULL;
+    assert_int_equal(sb_pool_new(&p, 3, NULL), SB_OK);
+    volatile float out[4] = {1, 1, 1, 1};
+    sb_pool_run(p, halve, (void *)(uintptr_t)out);
+    for (int i = 0; i < 3; i++) assert_true(out[i] == 0.0f);
+    halve((void *)(uintptr_t)out, 3, 1);
+    assert_true(out[3] > 0.0f); // the caller has its own mode back
+    sb_pool_free(p);
+}
+#endif
+
+static void caller_is_not_left_pinned(void **state)
+{
+    (void)state;
+    cpu_set_t before, after;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    sb_pool *p = NULL;
+    assert_int_equal(sb_pool_new(&p, CPU_COUNT(&before), NULL), SB_OK);
+    for (int i = 0; i < 50; i++) sb_pool_run(p, nothing, NULL);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+    sb_pool_free(p);
+}
+
+static void counts_are_checked(void **state)
+{
+    (void)state;
+    sb_pool *p = NULL;
+    sb_error err = {0};
+    assert_int_equal(sb_pool_new(&p, 0, &err), SB_INVALID);
+    assert_int_equal(sb_pool_new(&p, -1, &err), SB_INVALID);
+    assert_int_equal(sb_pool_new(&p, SB_MAX_THREADS + 1, &err), SB_INVALID);
+    assert_non_null(strstr(err.msg, "256"));
+    assert_null(p);
+    sb_pool_free(NULL);
+    assert_true(sb_cpu_count() >= 1);
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    assert_true(sb_cpu_count() <= CPU_COUNT(&set));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_thread_runs_once), cmocka_unit_test(barriers_order_phases),
+        cmocka_unit_test(idle_pool_sleeps),       cmocka_unit_test(cpu_time_is_summed),
+#if defined(__SSE2__)
+        cmocka_unit_test(denormals_are_flushed_only_inside),
+#endif
+        cmocka_unit_test(caller_is_not_left_pinned), cmocka_unit_test(counts_are_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
