@@ -15,7 +15,8 @@
  *        amax = max |x|, d = amax / 127, q = round_half_even(x * (127 / amax)) (0 when amax is 0),
  *        sum = sum of q, half = sum of the block's first 16 q, s = d * (float)sum.
  *   A16: int16 q[k] | float d[nb] | float s[nb] | int32 sum[nb] | int32 half[nb], the same with
- *        32767 for 127.
+ *        32767 for 127. A block with amax < SB_ACT_TINY counts as zeros (127 / amax would overflow);
+ *        one that holds a NaN or an infinity gets q = 0 and d = s = NaN, so that it shows.
  * Weights are packed by panels of 32 output columns (kernels/pack.h gives the byte tables).
  * matmul, exactly, for each row r and column c, blocks b ascending, y starting at 0:
  *   F32 activations:  for k ascending: y = fma(x[k], w[c][k], y).
@@ -33,6 +34,7 @@
 #include "quant/quant.h"
 
 enum { SB_PANEL = 32, SB_ACT_BLOCK = 32, SB_KV_PAGE = 64, SB_KV_SEGMENT = 256 };
+#define SB_ACT_TINY 0x1p-100f
 
 typedef enum sb_act { SB_ACT_F32, SB_ACT_A8, SB_ACT_A16, SB_ACT_COUNT } sb_act;
 typedef enum sb_kv_type { SB_KV_F32, SB_KV_BF16, SB_KV_TYPE_COUNT } sb_kv_type;
@@ -59,7 +61,12 @@ typedef void (*sb_mm_fn)(const sb_mm *m);
  * Per row: score = softcap(scale * q.k) with q.k accumulated by fma over ascending d;
  * m = max; p = exp(score - m); l = sum of p in 16 lanes by position % 16, then halved 8,4,2,1;
  * acc[d] by fma over ascending position. Then merge (state empty when l == 0): M = max(m_run, m),
- * a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a); acc = fma(acc_seg, b, acc_run * a). */
+ * a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a); acc = fma(acc_seg, b, acc_run * a);
+ * where a is 0 the old acc is not read, and every zero in m and acc is made +0. The segments of a row
+ * may be computed apart, each into an empty state, and joined in order by attn_merge: same bits.
+ * Positions that no row of the call sees may hold anything. Those that some row sees must be finite:
+ * a NaN or infinity there may reach rows that do not see it. Non-finite scores: no row of this call
+ * is specified, nothing else is touched. */
 typedef struct sb_attn {
     const float *q;  /* [n_row] rows, q_stride apart, head_dim values, rotated, not scaled */
     size_t q_stride;
@@ -83,7 +90,10 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
  *                 (i, i + n_pair); cos, sin: [n_pair]. a' = fma(a, c, -(b * s)); b' = fma(a, s, b * c).
  *   add           y += x.   scale: y *= s.   softcap: y = c * tanh(y / c).
  *   silu_mul      y = g / (1 + exp(-g)) * u.     gelu_mul: tanh form, * u.
- *   exp_f32       y = exp(x), the one polynomial everything here uses (about 1 ulp). */
+ *   exp_f32       y = exp(x), the one polynomial everything here uses (below 1 ulp; what would be
+ *                 denormal is 0). Formulas of exp, tanh, silu, gelu, operation by operation: ref_math.h.
+ *   attn_merge    joins the state (m2, l2, acc2[n]) of later positions into (*m, *l, acc[n]), as above.
+ * x, y, g, u may be the same array, not overlap otherwise. NaN comes out as some NaN. */
 #define SB_KERNEL_SLOTS(X)                                                                         \
     X(quant_a8, void, (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst))  \
     X(quant_a16, void, (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)) \
@@ -95,7 +105,9 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
     X(softcap, void, (float *y, float c, int64_t n))                                               \
     X(silu_mul, void, (const float *g, const float *u, float *y, int64_t n))                       \
     X(gelu_mul, void, (const float *g, const float *u, float *y, int64_t n))                       \
-    X(exp_f32, void, (const float *x, float *y, int64_t n))
+    X(exp_f32, void, (const float *x, float *y, int64_t n))                                        \
+    X(attn_merge, void,                                                                            \
+      (float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n))
 
 /* Levels, weakest first: X(name, "test of the CPU"). */
 #define SB_KERNEL_LEVELS(X) X(ref) X(avx2) X(avx512)

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ref_ops.c - the specification of every slot but the products and attention: plain loops.
+ *
+ * Built for the weakest CPU; fmaf() is the C library's, correctly rounded with or without hardware.
+ * Order of additions: only rms_norm adds across elements, in 16 lanes by i % 16, then halved. */
+#include "kernels/attn.h"
+#include "kernels/internal.h"
+#include "kernels/ref_math.h"
+
+#include <string.h>
+
+/* Greatest magnitude of a block as bits: integers order like magnitudes, NaN above infinity. */
+static uint32_t block_amax_bits(const float *x)
+{
+    uint32_t amax = 0;
+    for (int i = 0; i < SB_ACT_BLOCK; i++) {
+        const uint32_t u = sb_float_bits(x[i]) & 0x7fffffffu;
+        if (u > amax) amax = u;
+    }
+    return amax;
+}
+
+/* Quantises one block to [-top, top]; q, and d, s, sum, half of the row's tables at i_block. */
+static void quant_block(const float *x, int32_t top, int32_t *q, unsigned char *tables, size_t n_block,
+                        size_t i_block)
+{
+    const uint32_t amax_bits = block_amax_bits(x);
+    float d = 0.0f, s = 0.0f;
+    int32_t sum = 0, half = 0;
+    memset(q, 0, SB_ACT_BLOCK * sizeof *q);
+    if (amax_bits >= 0x7f800000u) {
+        d = s = sb_bits_float(0x7fc00000u);
+    } else if (amax_bits >= sb_float_bits(SB_ACT_TINY)) {
+        const float amax = sb_bits_float(amax_bits);
+        const float inv = (float)top / amax;
+        for (int i = 0; i < SB_ACT_BLOCK; i++) {
+            q[i] = (int32_t)lrintf(x[i] * inv);
+            sum += q[i];
+            if (i < SB_ACT_BLOCK / 2) half += q[i];
+        }
+        d = amax / (float)top;
+        s = d * (float)sum;
+    }
+    memcpy(tables + i_block * sizeof d, &d, sizeof d);
+    memcpy(tables + (n_block + i_block) * sizeof s, &s, sizeof s);
+    memcpy(tables + (2 * n_block + i_block) * sizeof sum, &sum, sizeof sum);
+    memcpy(tables + (3 * n_block + i_block) * sizeof half, &half, sizeof half);
+}
+
+static void quant_a8(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
+{
+    int32_t q[SB_ACT_BLOCK];
+    for (int64_t i = 0; i < n; i += SB_ACT_BLOCK) {
+        quant_block(x + i, 127, q, dst + k_total, (size_t)(k_total / SB_ACT_BLOCK),
+                    (size_t)((k0 + i) / SB_ACT_BLOCK));
+        for (int j = 0; j < SB_ACT_BLOCK; j++) {
+            dst[k0 + i + j] = (unsigned char)(q[j] & 0xff);
+        }
+    }
+}
+
+static void quant_a16(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
+{
+    int32_t q[SB_ACT_BLOCK];
+    for (int64_t i = 0; i < n; i += SB_ACT_BLOCK) {
+        quant_block(x + i, 32767, q, dst + 2 * k_total, (size_t)(k_total / SB_ACT_BLOCK),
+                    (size_t)((k0 + i) / SB_ACT_BLOCK));
+        for (int j = 0; j < SB_ACT_BLOCK; j++) {
+            const int16_t h = (int16_t)q[j];
+            memcpy(dst + 2 * (k0 + i + j), &h, sizeof h);
+        }
+    }
+}
+
+static void rms_norm(const float *x, const float *w, int64_t n, float eps, float *y)
+{
+    float lane[16] = {0};
+    for (int64_t i = 0; i < n; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
+    for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) lane[i] = lane[i] + lane[i + half];
+    }
+    const float r = 1.0f / sqrtf(lane[0] / (float)n + eps);
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * r * w[i];
+}
+
+/* Rotates the pair (*a, *b) by the angle of cosine c and sine s. */
+static void rotate(float *a, float *b, float c, float s)
+{
+    const float a0 = *a, b0 = *b;
+    *a = fmaf(a0, c, -(b0 * s));
+    *b = fmaf(a0, s, b0 * c);
+}
+
+static void rope_pairs(float *x, const float *cos, const float *sin, int64_t n_pair)
+{
+    for (int64_t i = 0; i < n_pair; i++) rotate(&x[2 * i], &x[2 * i + 1], cos[i], sin[i]);
+}
+
+static void rope_halves(float *x, const float *cos, const float *sin, int64_t n_pair)
+{
+    for (int64_t i = 0; i < n_pair; i++) rotate(&x[i], &x[i + n_pair], cos[i], sin[i]);
+}
+
+static void add(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = y[i] + x[i];
+}
+
+static void scale(float *y, float s, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = y[i] * s;
+}
+
+static void softcap(float *y, float c, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_softcap(y[i], c);
+}
+
+static void silu_mul(const float *g, const float *u, float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_silu(g[i]) * u[i];
+}
+
+static void gelu_mul(const float *g, const float *u, float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_gelu(g[i]) * u[i];
+}
+
+static void exp_f32(const float *x, float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_exp(x[i]);
+}
+
+void sb_kernels_fill_ref_ops(sb_kernels *k)
+{
+    k->quant_a8 = quant_a8;
+    k->quant_a16 = quant_a16;
+    k->rms_norm = rms_norm;
+    k->rope_pairs = rope_pairs;
+    k->rope_halves = rope_halves;
+    k->add = add;
+    k->scale = scale;
+    k->softcap = softcap;
+    k->silu_mul = silu_mul;
+    k->gelu_mul = gelu_mul;
+    k->exp_f32 = exp_f32;
+    k->attn_merge = sb_ref_attn_merge;
+    k->attn[SB_KV_F32] = sb_ref_attn_f32;
+    k->attn[SB_KV_BF16] = sb_ref_attn_bf16;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * table.c - which levels this CPU can run, and the table filled up to one of them.
+ *
+ * A level counts only when the CPU has its instructions and the system saves its registers (XCR0):
+ * a kernel or hypervisor may hide the latter while CPUID shows the former. Levels of another
+ * architecture are not built; their rows stay, and say no. */
+#include "kernels/internal.h"
+
+#include <string.h>
+
+static bool cpu_has_ref(void)
+{
+    return true;
+}
+
+#if SB_KERNELS_X86
+#include <cpuid.h>
+
+enum {
+    XCR0_AVX = 0x6,     /* SSE and AVX registers */
+    XCR0_AVX512 = 0xe6, /* and the masks, the upper halves, the upper sixteen */
+};
+
+/* Bits of leaf 1 ecx, leaf 7 ebx and ecx, and XCR0 that a level asks for. */
+typedef struct cpu_needs {
+    uint32_t l1_ecx, l7_ebx, l7_ecx, xcr0;
+} cpu_needs;
+
+static bool cpu_meets(const cpu_needs *n)
+{
+    uint32_t a, b, c, d, xcr0, xcr0_high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & n->l1_ecx) != n->l1_ecx) return false;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if ((b & n->l7_ebx) != n->l7_ebx || (c & n->l7_ecx) != n->l7_ecx) return false;
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0)); // OSXSAVE was tested above
+    return (xcr0 & n->xcr0) == n->xcr0;
+}
+
+static bool cpu_has_avx2(void)
+{
+    return cpu_meets(&(cpu_needs){.l1_ecx = bit_FMA | bit_F16C | bit_AVX | bit_OSXSAVE,
+                                  .l7_ebx = bit_AVX2,
+                                  .xcr0 = XCR0_AVX});
+}
+
+static bool cpu_has_avx512(void)
+{
+    const uint32_t ebx = (uint32_t)bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    return cpu_has_avx2() && cpu_meets(&(cpu_needs){.l1_ecx = bit_OSXSAVE,
+                                                    .l7_ebx = ebx,
+                                                    .l7_ecx = bit_AVX512VNNI,
+                                                    .xcr0 = XCR0_AVX512});
+}
+#else
+#define cpu_has_avx2() false
+#define cpu_has_avx512() false
+#define sb_kernels_fill_avx2_ops(k) (void)(k)
+#define sb_kernels_fill_avx2_mm(k) (void)(k)
+#define sb_kernels_fill_avx512_ops(k) (void)(k)
+#define sb_kernels_fill_avx512_mm(k) (void)(k)
+#endif
+
+const char *sb_level_name(sb_level l)
+{
+    static const char *const names[] = {
+#define X(name) #name,
+        SB_KERNEL_LEVELS(X)
+#undef X
+    };
+    return l < SB_LEVEL_COUNT ? names[l] : "?";
+}
+
+sb_level sb_level_best(void)
+{
+    sb_level best = SB_LEVEL_ref;
+#define X(name)                                                                                    \
+    if (cpu_has_##name()) best = SB_LEVEL_##name;
+    SB_KERNEL_LEVELS(X)
+#undef X
+    return best;
+}
+
+void sb_kernels_init(sb_kernels *k, sb_level cap)
+{
+    memset(k, 0, sizeof *k);
+#define X(name)                                                                                    \
+    if (SB_LEVEL_##name <= cap && cpu_has_##name()) {                                              \
+        sb_kernels_fill_##name##_ops(k);                                                           \
+        sb_kernels_fill_##name##_mm(k);                                                            \
+        k->level = SB_LEVEL_##name;                                                                \
+    }
+    SB_KERNEL_LEVELS(X)
+#undef X
+}
