@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * engine.c - making and freeing an engine and its sessions. Every buffer of a step is cut from one
+ * arena by layout(), which the memory plan runs on a measuring arena. */
+#include "engine/engine.h"
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "engine/internal.h"
+#include "kernels/pack.h"
+
+#include <string.h>
+
+enum { TILE_ROWS = 48 }; /* query rows (tokens x heads) of one attention tile */
+
+static sb_status check_opts(const sb_engine_opts *o, sb_error *err)
+{
+    const struct { const char *name; int32_t v, max; } range[] = {
+        {"context", o->n_ctx, SB_MAX_CTX},
+        {"sessions", o->n_sessions, SB_MAX_SESSIONS},
+        {"rows", o->n_rows, SB_MAX_BATCH_ROWS},
+    };
+    for (size_t i = 0; i < SB_ARRAY_LEN(range); i++)
+        if (range[i].v < 1 || range[i].v > range[i].max)
+            return SB_FAIL(err, SB_INVALID, "%s: %d is outside 1..%d", range[i].name, range[i].v,
+                           range[i].max);
+    if (o->kv >= SB_KV_TYPE_COUNT) return SB_FAIL(err, SB_INVALID, "unknown KV type");
+    return SB_OK;
+}
+
+/* Largest query group and head of any attention. */
+static void attention_sizes(const sb_model *m, int32_t *group, int32_t *head_dim)
+{
+    *group = *head_dim = 1;
+    for (int32_t i = 0; i < m->plan.n_steps; i++) {
+        const sb_step *s = &m->plan.steps[i];
+        if (s->op != SB_OP_ATTEND) continue;
+        if (s->n_head / s->n_kv_head > *group) *group = s->n_head / s->n_kv_head;
+        if (s->head_dim > *head_dim) *head_dim = s->head_dim;
+    }
+}
+
+static void layout_batch(sb_engine *e, sb_arena *a)
+{
+    const size_t n = (size_t)e->opts.n_rows;
+    sb_batch *b = &e->batch;
+    b->spans = sb_arena_take(a, n, sizeof *b->spans);
+    b->token = sb_arena_take(a, n, sizeof *b->token);
+    b->pos = sb_arena_take(a, n, sizeof *b->pos);
+    b->span_of = sb_arena_take(a, n, sizeof *b->span_of);
+    b->logit_row = sb_arena_take(a, n, sizeof *b->logit_row);
+    b->span_row0 = sb_arena_take(a, n, sizeof *b->span_row0);
+    b->tiles = sb_arena_take(a, n, sizeof *b->tiles);
+    for (int32_t i = 0; i < e->model->plan.n_ropes; i++) {
+        const size_t n_pair = (size_t)e->model->plan.ropes[i].n_pair;
+        b->cos[i] = sb_arena_take(a, n * n_pair, sizeof(float));
+        b->sin[i] = sb_arena_take(a, n * n_pair, sizeof(float));
+    }
+    e->parts = sb_arena_take(a, n, sizeof *e->parts);
+}
+
+/* All memory a step touches besides weights, pages and logits. */
+static void layout(sb_engine *e, sb_arena *a)
+{
+    const sb_plan *p = &e->model->plan;
+    const size_t n = (size_t)e->opts.n_rows;
+    layout_batch(e, a);
+    for (int32_t i = 0; i < p->n_bufs; i++) {
+        sb_rows *b = &e->rows[i];
+        const int64_t width = SB_ALIGN_UP(p->bufs[i].width, SB_PANEL);
+        b->stride = (size_t)width;
+        b->f = sb_arena_take(a, n * b->stride, sizeof *b->f);
+        b->act_stride = sb_act_row_bytes(SB_ACT_A16, width);
+        b->act = sb_arena_take(a, n, b->act_stride);
+    }
+    const int32_t k = p->bufs[p->steps[p->n_steps - 1].in[0]].width;
+    e->head_stride = sb_act_row_bytes(e->head_kind, k);
+    e->head_act = sb_arena_take(a, n, e->head_stride);
+    int32_t group = 1, head_dim = 1;
+    attention_sizes(e->model, &group, &head_dim);
+    e->tile_rows = group < TILE_ROWS ? TILE_ROWS / group : 1;
+    const size_t rows = (size_t)SB_ALIGN_UP(e->tile_rows * group, 16);
+    e->scratch_floats = rows * (size_t)(2 * head_dim + 4) +
+                        sb_attn_scratch_floats((int32_t)rows, head_dim);
+    e->scratch = sb_arena_take(a, (size_t)e->n_threads, sizeof *e->scratch);
+    for (int i = 0; i < e->n_threads; i++) {
+        float *s = sb_arena_take(a, e->scratch_floats, sizeof *s);
+        if (e->scratch) e->scratch[i] = s;
+    }
+    e->own_ns = sb_arena_take(a, (size_t)e->n_threads * n, sizeof *e->own_ns);
+    e->next = sb_arena_take(a, (size_t)e->n_jobs, sizeof *e->next);
+}
+
+/* Tables that depend on model and options only; shared by the real engine and the memory plan. */
+static sb_status prepare(sb_engine *e, sb_error *err)
+{
+    const sb_model *m = e->model;
+    SB_TRY(check_opts(&e->opts, err));
+    e->packed = sb_calloc((size_t)m->n_weights, sizeof *e->packed);
+    e->places = sb_calloc((size_t)m->plan.n_kvs, sizeof *e->places);
+    if (!e->packed || !e->places) return SB_FAIL(err, SB_NO_MEMORY, "engine: out of memory");
+    sb_engine_mark_weights(e);
+    SB_TRY(sb_engine_make_jobs(e, err));
+    SB_TRY(sb_kv_plan(e, err));
+    e->logits_stride = (size_t)SB_ALIGN_UP((int64_t)m->hp.n_vocab, SB_PANEL);
+    e->logits_bytes = e->logits_stride * (size_t)e->opts.n_rows * sizeof(float);
+    return SB_OK;
+}
+
+static void free_tables(sb_engine *e)
+{
+    sb_free(e->jobs);
+    sb_free(e->places);
+    sb_free(e->packed);
+}
+
+sb_status sb_engine_plan_memory(const sb_model *m, const sb_engine_opts *o, int n_threads,
+                                sb_memory_plan *out, sb_error *err)
+{
+    sb_engine e = {.model = m, .opts = *o, .n_threads = n_threads};
+    const sb_status s = prepare(&e, err);
+    if (s == SB_OK) {
+        sb_arena panels, work;
+        sb_arena_measure(&panels);
+        sb_arena_measure(&work);
+        sb_engine_layout_weights(&e, &panels);
+        layout(&e, &work);
+        *out = (sb_memory_plan){.packed_bytes = panels.used, .work_bytes = work.used,
+                                .logits_bytes = e.logits_bytes};
+        for (int32_t i = 0; i < e.n_groups; i++) out->kv_bytes += e.groups[i].bytes;
+    }
+    free_tables(&e);
+    return s;
+}
+
+/* Multiply-adds and bytes of the products, for the record. */
+static void count_work(sb_engine *e)
+{
+    const sb_plan *p = &e->model->plan;
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        const sb_step *s = &p->steps[i];
+        if (s->op != SB_OP_MATMUL && s->op != SB_OP_HEAD) continue;
+        for (int c = 0; c < 3; c++) {
+            if (s->w[c] < 0) continue;
+            const sb_weight *w = &e->model->weights[s->w[c]];
+            const uint64_t ops = (uint64_t)w->k * (uint64_t)w->n_row;
+            const uint64_t bytes = e->packed[s->w[c]].panel_bytes * (uint64_t)e->packed[s->w[c]].n_panel;
+            *(s->op == SB_OP_HEAD ? &e->head_ops : &e->ops_per_row) += ops;
+            *(s->op == SB_OP_HEAD ? &e->head_bytes : &e->body_bytes) += bytes;
+        }
+    }
+}
+
+static sb_status open_engine(sb_engine *e, sb_error *err)
+{
+    SB_TRY(prepare(e, err));
+    sb_kernels_init(&e->kern, e->opts.cap);
+    sb_arena panels, work;
+    sb_arena_measure(&panels);
+    sb_arena_measure(&work);
+    sb_engine_layout_weights(e, &panels);
+    layout(e, &work);
+    SB_TRY(sb_arena_init(&e->panels, panels.used, err));
+    SB_TRY(sb_arena_init(&e->work, work.used, err));
+    sb_engine_layout_weights(e, &e->panels);
+    layout(e, &e->work);
+    e->logits = sb_big_alloc(e->logits_bytes);
+    if (!e->logits) return SB_FAIL(err, SB_NO_MEMORY, "logits: out of memory");
+    SB_TRY(sb_kv_open(e, err));
+    SB_TRY(sb_engine_pack(e, err));
+    count_work(e);
+    return SB_OK;
+}
+
+sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const sb_engine_opts *o,
+                        sb_error *err)
+{
+    sb_engine *e = sb_calloc(1, sizeof *e);
+    if (!e) return SB_FAIL(err, SB_NO_MEMORY, "engine: out of memory");
+    e->model = m;
+    e->pool = pool;
+    e->opts = *o;
+    e->n_threads = sb_pool_n_threads(pool);
+    const sb_status s = open_engine(e, err);
+    if (s == SB_OK)
+        *out = e;
+    else
+        sb_engine_free(e);
+    return s;
+}
+
+void sb_engine_free(sb_engine *e)
+{
+    if (!e) return;
+    sb_kv_close(e);
+    sb_big_free(e->logits, e->logits_bytes);
+    sb_arena_deinit(&e->work);
+    sb_arena_deinit(&e->panels);
+    free_tables(e);
+    sb_free(e);
+}
+
+sb_level sb_engine_level(const sb_engine *e)
+{
+    return e->kern.level;
+}
+
+const sb_model *sb_engine_model(const sb_engine *e)
+{
+    return e->model;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * engine.h - runs a model's plan for several sessions at once.
+ *
+ * Purpose     Packs the weights once, keeps each session's keys and values in pages, and computes
+ *             steps: rows of any number of sessions together. What comes out for a token depends on
+ *             the model, the options and the tokens before it; never on the batch, the threads, the
+ *             chunk or the pages, to the last bit.
+ * Invariants  Between steps every session holds n_pos positions. A failed step changes nothing.
+ * Ownership   The engine borrows model and pool; sessions belong to the engine and must be closed
+ *             before it. Logits and the record are the engine's, valid until the next step.
+ * Threads     One caller at a time; the pool's threads are used inside.
+ * Errors      SB_LIMIT (context full, too many rows), SB_NO_MEMORY, SB_INVALID, SB_CORRUPT (numbers
+ *             that are not finite: "numeric error").
+ * Cost        No allocation inside sb_engine_step(). */
+#ifndef SB_ENGINE_H
+#define SB_ENGINE_H
+#include "base/base.h"
+#include "base/pool.h"
+#include "energy/record.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+typedef enum sb_precision { SB_FAST, SB_EXACT } sb_precision;
+
+typedef struct sb_engine_opts {
+    sb_precision precision; /* exact: float32 on unpacked weights */
+    sb_kv_type kv;
+    sb_level cap;           /* strongest kernel level to use */
+    int32_t n_ctx;          /* positions one session may hold, 1..SB_MAX_CTX */
+    int32_t n_sessions;     /* open at once, 1..SB_MAX_SESSIONS */
+    int32_t n_rows;         /* rows of one step, 1..SB_MAX_BATCH_ROWS */
+} sb_engine_opts;
+
+typedef struct sb_engine sb_engine;
+typedef struct sb_session sb_session;
+
+/* What a model with these options takes, computed by the code that allocates it. */
+typedef struct sb_memory_plan {
+    uint64_t packed_bytes;  /* weights in panels */
+    uint64_t kv_bytes;      /* keys and values of all sessions, full */
+    uint64_t work_bytes;    /* activations and tables */
+    uint64_t logits_bytes;  /* address space; only rows asked for are touched */
+} sb_memory_plan;
+sb_status sb_engine_plan_memory(const sb_model *m, const sb_engine_opts *o, int n_threads,
+                                sb_memory_plan *out, sb_error *err) SB_MUST_USE;
+
+sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const sb_engine_opts *o,
+                        sb_error *err) SB_MUST_USE;
+void sb_engine_free(sb_engine *e);
+sb_level sb_engine_level(const sb_engine *e);
+const sb_model *sb_engine_model(const sb_engine *e);
+
+/* owner: who pays for the session's work (not 0). */
+sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner, sb_error *err) SB_MUST_USE;
+void sb_session_close(sb_session *s);
+int32_t sb_session_n_pos(const sb_session *s);
+int32_t sb_session_room(const sb_session *s); /* positions left */
+/* Forgets the positions from n_pos on. Sliding-window layers keep only their window: going back
+ * further than the rows of one step fails with SB_INVALID and changes nothing. */
+sb_status sb_session_rewind(sb_session *s, int32_t n_pos, sb_error *err) SB_MUST_USE;
+
+typedef enum sb_want { SB_WANT_NONE, SB_WANT_LAST, SB_WANT_ALL } sb_want;
+
+/* n tokens appended to one session in a step; each session at most once a step. */
+typedef struct sb_span {
+    sb_session *s;
+    const int32_t *ids;
+    int32_t n;
+    sb_want want;
+    bool is_decode; /* for the record: generated rather than prompt tokens */
+} sb_span;
+
+sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb_error *err) SB_MUST_USE;
+/* Logits of row i of span i_span (0 for SB_WANT_LAST), n_vocab floats; NULL when not wanted. */
+const float *sb_engine_logits(const sb_engine *e, int32_t i_span, int32_t i);
+const sb_work_record *sb_engine_record(const sb_engine *e);
+#endif

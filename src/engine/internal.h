@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * internal.h - the engine's own structures, shared by this room's files only. */
+#ifndef SB_ENGINE_INTERNAL_H
+#define SB_ENGINE_INTERNAL_H
+#include "base/arena.h"
+#include "engine/engine.h"
+
+#include <stdatomic.h>
+
+/* A weight as the kernels read it: panels of a matrix, or the float32 values of a vector. */
+typedef struct sb_packed {
+    unsigned char *panels;
+    size_t panel_bytes;
+    int32_t n_panel;
+    sb_format format; /* of the panels */
+    bool is_matrix;   /* used by a product */
+    const float *vec;
+} sb_packed;
+
+/* A buffer of the plan: float32 rows, and beside them rows as a product reads them. */
+typedef struct sb_rows {
+    float *f;
+    size_t stride; /* floats */
+    unsigned char *act;
+    size_t act_stride; /* bytes */
+} sb_rows;
+
+typedef enum sb_job_kind { SB_JOB_ROWS, SB_JOB_MATMUL, SB_JOB_ATTEND, SB_JOB_HEAD } sb_job_kind;
+
+/* Work between two barriers. ROWS: the steps [first, first + n) of each row by one thread, then the
+ * row's keys and values for the ATTEND step `store`, then buffer q_buf quantised as q_act. */
+typedef struct sb_job {
+    sb_job_kind kind;
+    int32_t first, n;
+    int32_t store;   /* ATTEND step or -1 */
+    int32_t q_buf;   /* buffer to quantise or -1 */
+    sb_act q_act;
+    bool for_head;   /* only rows that want logits, into the head's rows */
+} sb_job;
+
+/* Layers that keep the same part of the past share pages. */
+typedef struct sb_kv_group {
+    int32_t window;        /* 0 = all positions */
+    int32_t n_blocks;      /* page table entries of one session */
+    int32_t n_pages;       /* pages of all sessions */
+    size_t page_bytes;
+    unsigned char *base;
+    size_t bytes;
+    int32_t *free_ids;     /* stack of free pages */
+    int32_t n_free;
+} sb_kv_group;
+
+enum { SB_MAX_KV_GROUPS = 4 };
+
+/* Where one attention's pages lie. */
+typedef struct sb_kv_place {
+    int32_t group;
+    size_t offset;     /* of its first head in a page of the group */
+    size_t head_bytes; /* keys then values of one head */
+    size_t v_offset;   /* of the values inside a head */
+} sb_kv_place;
+
+struct sb_session {
+    sb_engine *e;
+    uint64_t owner;
+    int32_t n_pos;
+    int32_t *pages[SB_MAX_KV_GROUPS]; /* [n_blocks]: page id or -1 */
+    int32_t first[SB_MAX_KV_GROUPS];  /* first block still held */
+    bool in_step;
+};
+
+/* A run of rows of one span, attended together. */
+typedef struct sb_tile {
+    int32_t span, row0, n;
+} sb_tile;
+
+/* The step in flight; arrays are sized for n_rows. */
+typedef struct sb_batch {
+    sb_span *spans; /* [n_rows] a copy: logits outlive the caller's array */
+    int32_t n_spans, n_rows, n_logits, n_tiles;
+    int32_t *token, *pos, *span_of, *logit_row; /* [n_rows] */
+    int32_t *span_row0;                         /* [n_rows] first row of each span */
+    sb_tile *tiles;                             /* [n_rows] */
+    float *cos[SB_PLAN_MAX_ROPES], *sin[SB_PLAN_MAX_ROPES]; /* [n_rows][n_pair] */
+} sb_batch;
+
+struct sb_engine {
+    const sb_model *model;
+    sb_pool *pool;
+    sb_engine_opts opts;
+    sb_kernels kern;
+    int n_threads;
+    sb_packed *packed; /* [n_weights] */
+    sb_job *jobs;
+    int32_t n_jobs;
+    sb_rows rows[SB_PLAN_MAX_BUFS];
+    unsigned char *head_act; /* rows of the head's input */
+    size_t head_stride;
+    sb_act head_kind;
+    float *logits;
+    size_t logits_stride, logits_bytes;
+    sb_kv_group groups[SB_MAX_KV_GROUPS];
+    int32_t n_groups;
+    sb_kv_place *places; /* [plan.n_kvs] */
+    int32_t tile_rows;   /* tokens of one attention tile */
+    float **scratch;     /* [n_threads] attention scratch */
+    size_t scratch_floats;
+    uint64_t *own_ns;    /* [n_threads][n_rows] time per span */
+    sb_batch batch;
+    atomic_int *next;    /* [n_jobs] next piece of each job */
+    atomic_bool broken;  /* a logit of this step is not finite */
+    sb_arena panels, work;
+    int32_t n_open;
+    sb_work_part *parts;
+    sb_work_record record;
+    uint64_t ops_per_row, head_ops, head_bytes, body_bytes;
+};
+
+/* Product formats: what a weight's panels hold and what its input must be. */
+sb_format sb_engine_panel_format(const sb_engine *e, const sb_weight *w);
+sb_act sb_engine_act(const sb_engine *e, const sb_weight *w, bool fine);
+
+/* weights.c: marks, lays out and packs. Layout works on a measuring arena, too. */
+void sb_engine_mark_weights(sb_engine *e);
+void sb_engine_layout_weights(sb_engine *e, sb_arena *a);
+sb_status sb_engine_pack(sb_engine *e, sb_error *err) SB_MUST_USE;
+
+/* jobs.c: cuts the plan into jobs. */
+sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err) SB_MUST_USE;
+
+/* kv.c */
+sb_status sb_kv_plan(sb_engine *e, sb_error *err) SB_MUST_USE;
+sb_status sb_kv_open(sb_engine *e, sb_error *err) SB_MUST_USE;
+void sb_kv_close(sb_engine *e);
+/* Makes the pages for positions [n_pos, n_pos + n); on failure takes none. */
+sb_status sb_kv_acquire(sb_session *s, int32_t n, sb_error *err) SB_MUST_USE;
+/* Gives back pages from block `from` on, and pages no later query can see. */
+void sb_kv_drop_from(sb_session *s, int32_t n_pos);
+void sb_kv_slide(sb_session *s);
+/* The keys of position block `block` for attention kv and a head; NULL when not held. */
+unsigned char *sb_kv_page(const sb_session *s, int32_t kv, int32_t head, int32_t block);
+
+/* exec.c: runs the batch in e->batch on the pool. */
+void sb_engine_exec(sb_engine *e);
+/* attend.c: one tile of one KV head. */
+void sb_engine_attend(sb_engine *e, const sb_job *job, int32_t piece, int i_thread);
+#endif

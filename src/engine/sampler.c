@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sampler.c - selection by a bounded heap and one pass, never by sorting the vocabulary.
+ *
+ * Candidates are the k largest logits (lower id first among equals). Without a top-k, top-p asks for
+ * 64 of them, then for more until their mass suffices. Masses are summed in double. */
+#include "engine/sampler.h"
+
+#include "base/alloc.h"
+
+#include <math.h>
+
+typedef struct candidate {
+    float logit;
+    int32_t id;
+    double p; /* mass, not normalised */
+} candidate;
+
+struct sb_sampler {
+    sb_sampling p;
+    int32_t n_vocab;
+    uint64_t state[4]; /* xoshiro256** */
+    candidate *c;      /* [n_vocab] */
+};
+
+static uint64_t splitmix(uint64_t *x)
+{
+    uint64_t z = (*x += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static uint64_t rotl(uint64_t x, int k)
+{
+    return (x << k) | (x >> (64 - k));
+}
+
+static uint64_t next_u64(uint64_t s[4])
+{
+    const uint64_t r = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    s[2] ^= s[0], s[3] ^= s[1], s[1] ^= s[2], s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return r;
+}
+
+/* Uniform in [0, 1) with 53 bits. */
+static double next_unit(sb_sampler *s)
+{
+    return (double)(next_u64(s->state) >> 11) * 0x1p-53;
+}
+
+sb_status sb_sampler_new(sb_sampler **out, int32_t n_vocab, const sb_sampling *p, sb_error *err)
+{
+    if (!(p->temp >= 0 && p->temp <= 100))
+        return SB_FAIL(err, SB_INVALID, "temperature: %g is outside 0..100", (double)p->temp);
+    if (p->top_k < 0) return SB_FAIL(err, SB_INVALID, "top-k: %d is negative", p->top_k);
+    if (!(p->top_p > 0 && p->top_p <= 1))
+        return SB_FAIL(err, SB_INVALID, "top-p: %g is outside 0..1 (0 excluded)", (double)p->top_p);
+    if (!(p->min_p >= 0 && p->min_p <= 1))
+        return SB_FAIL(err, SB_INVALID, "min-p: %g is outside 0..1", (double)p->min_p);
+    sb_sampler *s = sb_calloc(1, sizeof *s);
+    if (!s) return SB_FAIL(err, SB_NO_MEMORY, "sampler: out of memory");
+    s->c = sb_alloc((size_t)n_vocab, sizeof *s->c);
+    if (!s->c) {
+        sb_free(s);
+        return SB_FAIL(err, SB_NO_MEMORY, "sampler: out of memory");
+    }
+    s->p = *p;
+    s->n_vocab = n_vocab;
+    uint64_t x = p->seed;
+    for (int i = 0; i < 4; i++) s->state[i] = splitmix(&x);
+    *out = s;
+    return SB_OK;
+}
+
+void sb_sampler_free(sb_sampler *s)
+{
+    if (!s) return;
+    sb_free(s->c);
+    sb_free(s);
+}
+
+static bool allowed(const uint32_t *mask, int32_t id)
+{
+    return !mask || (mask[id / 32] >> (id % 32) & 1u);
+}
+
+/* True when a stands before b: larger logit, then lower id. */
+static bool before(const candidate *a, const candidate *b)
+{
+    return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
+}
+
+/* Restores the heap (root = last in order) below i. */
+static void sift_down(candidate *c, int32_t n, int32_t i)
+{
+    for (;;) {
+        int32_t last = i;
+        for (int32_t k = 2 * i + 1; k <= 2 * i + 2 && k < n; k++)
+            if (before(&c[last], &c[k])) last = k;
+        if (last == i) return;
+        const candidate t = c[i];
+        c[i] = c[last];
+        c[last] = t;
+        i = last;
+    }
+}
+
+/* The k first candidates in order, at c[0..]; returns how many there are. */
+static int32_t select_top(candidate *c, int32_t k, const float *logits, int32_t n_vocab,
+                          const uint32_t *mask)
+{
+    int32_t n = 0;
+    for (int32_t id = 0; id < n_vocab; id++) {
+        const candidate x = {.logit = logits[id], .id = id};
+        if (n == k && !before(&x, &c[0])) continue;
+        if (!allowed(mask, id)) continue;
+        if (n < k) {
+            c[n++] = x;
+            if (n == k)
+                for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
+            continue;
+        }
+        c[0] = x;
+        sift_down(c, n, 0);
+    }
+    if (n < k)
+        for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
+    for (int32_t i = n - 1; i > 0; i--) { /* heap sort: the root is the last in order */
+        const candidate t = c[0];
+        c[0] = c[i];
+        c[i] = t;
+        sift_down(c, i, 0);
+    }
+    return n;
+}
+
+int32_t sb_argmax(const float *logits, int32_t n_vocab)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n_vocab; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+/* Sum of exp((l - max) / temp) over the allowed ids. */
+static double mass_of(const float *logits, int32_t n_vocab, const uint32_t *mask, double max,
+                      double temp)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < n_vocab; i++)
+        if (allowed(mask, i)) sum += exp(((double)logits[i] - max) / temp);
+    return sum;
+}
+
+/* How many of the first n candidates top-p keeps; -1 when their mass is not enough. */
+static int32_t keep_top_p(const sb_sampler *s, int32_t n, double total)
+{
+    const double want = (double)s->p.top_p * total;
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++) {
+        sum += s->c[i].p;
+        if (sum >= want) return i + 1;
+    }
+    return -1;
+}
+
+static int32_t keep_min_p(const sb_sampler *s, int32_t n)
+{
+    const double floor_p = (double)s->p.min_p * s->c[0].p;
+    while (n > 1 && s->c[n - 1].p < floor_p) n--;
+    return n;
+}
+
+static int32_t draw_among(sb_sampler *s, int32_t n)
+{
+    double total = 0;
+    for (int32_t i = 0; i < n; i++) total += s->c[i].p;
+    double left = next_unit(s) * total;
+    for (int32_t i = 0; i < n; i++) {
+        left -= s->c[i].p;
+        if (left < 0) return s->c[i].id;
+    }
+    return s->c[n - 1].id;
+}
+
+int32_t sb_sampler_draw(sb_sampler *s, const float *logits, const uint32_t *mask)
+{
+    const bool greedy = s->p.temp == 0;
+    const bool bounded = s->p.top_k > 0 && s->p.top_k < s->n_vocab;
+    int32_t k = greedy ? 1 : bounded ? s->p.top_k : 64;
+    for (;;) {
+        if (k > s->n_vocab) k = s->n_vocab;
+        int32_t n = select_top(s->c, k, logits, s->n_vocab, mask);
+        if (greedy || n <= 1) return n ? s->c[0].id : sb_argmax(logits, s->n_vocab);
+        const double max = s->c[0].logit, temp = s->p.temp;
+        double total = 0;
+        for (int32_t i = 0; i < n; i++) {
+            s->c[i].p = exp(((double)s->c[i].logit - max) / temp);
+            total += s->c[i].p;
+        }
+        const bool all = bounded || n < k || k == s->n_vocab;
+        if (!all) total = mass_of(logits, s->n_vocab, mask, max, temp);
+        int32_t kept = keep_top_p(s, n, total);
+        if (kept < 0 && all) kept = n;
+        if (kept >= 0) n = kept;
+        const int32_t above = keep_min_p(s, n);
+        /* A tail cut by min-p needs no more candidates; an open one does. */
+        if (kept >= 0 || (s->p.min_p > 0 && above < n)) return draw_among(s, above);
+        k *= 16;
+    }
+}
+
+double sb_logprob(const float *logits, int32_t n_vocab, int32_t id)
+{
+    const double max = logits[sb_argmax(logits, n_vocab)];
+    return (double)logits[id] - max - log(mass_of(logits, n_vocab, NULL, max, 1));
+}
+
+void sb_top_logprobs(const float *logits, int32_t n_vocab, int32_t n, int32_t *ids, double *logprobs)
+{
+    candidate c[64];
+    if (n > (int32_t)SB_ARRAY_LEN(c)) n = (int32_t)SB_ARRAY_LEN(c);
+    const int32_t found = select_top(c, n, logits, n_vocab, NULL);
+    const double max = c[0].logit, log_mass = log(mass_of(logits, n_vocab, NULL, max, 1));
+    for (int32_t i = 0; i < found; i++) {
+        ids[i] = c[i].id;
+        logprobs[i] = (double)c[i].logit - max - log_mass;
+    }
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * weights.c - the model's weights as the kernels want them: matrices in panels, vectors in float32.
+ *
+ * Packing is a pure copy in another order (exact mode unpacks to float32 first), cut into panels that
+ * the pool's threads take in turn. Pages of the file that were packed are given back. */
+#include "base/alloc.h"
+#include "engine/internal.h"
+#include "kernels/pack.h"
+
+#include <string.h>
+
+static bool is_float(sb_format f)
+{
+    return f == SB_F_F32 || f == SB_F_F16 || f == SB_F_BF16;
+}
+
+sb_format sb_engine_panel_format(const sb_engine *e, const sb_weight *w)
+{
+    return e->opts.precision == SB_EXACT ? SB_F_F32 : w->format;
+}
+
+sb_act sb_engine_act(const sb_engine *e, const sb_weight *w, bool fine)
+{
+    if (is_float(sb_engine_panel_format(e, w))) return SB_ACT_F32;
+    return fine ? SB_ACT_A16 : SB_ACT_A8;
+}
+
+void sb_engine_mark_weights(sb_engine *e)
+{
+    const sb_plan *p = &e->model->plan;
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        const sb_step *s = &p->steps[i];
+        if (s->op != SB_OP_MATMUL && s->op != SB_OP_HEAD) continue;
+        for (int c = 0; c < 3; c++)
+            if (s->w[c] >= 0) e->packed[s->w[c]].is_matrix = true;
+    }
+}
+
+void sb_engine_layout_weights(sb_engine *e, sb_arena *a)
+{
+    for (int32_t i = 0; i < e->model->n_weights; i++) {
+        const sb_weight *w = &e->model->weights[i];
+        sb_packed *p = &e->packed[i];
+        if (p->is_matrix) {
+            p->format = sb_engine_panel_format(e, w);
+            p->panel_bytes = sb_pack_panel_bytes(p->format, w->k);
+            p->n_panel = (int32_t)((w->n_row + SB_PANEL - 1) / SB_PANEL);
+            p->panels = sb_arena_take(a, (size_t)p->n_panel, p->panel_bytes);
+        } else if (w->n_row == 1) {
+            p->vec = sb_arena_take(a, (size_t)w->k, sizeof(float));
+        }
+    }
+}
+
+/* Panels of all matrices, numbered through; each thread takes the next run. */
+typedef struct pack_ctx {
+    sb_engine *e;
+    atomic_long next;
+    long n_panels;
+    atomic_bool failed;
+} pack_ctx;
+
+enum { PACK_RUN = 16 }; /* panels a thread takes at once */
+
+static bool pack_one(const sb_engine *e, int32_t i, int32_t panel, float *tmp)
+{
+    const sb_weight *w = &e->model->weights[i];
+    const sb_packed *p = &e->packed[i];
+    const size_t row_bytes = sb_format_row_bytes(w->format, w->k);
+    const int64_t row0 = (int64_t)panel * SB_PANEL;
+    const int32_t n = (int32_t)(w->n_row - row0 < SB_PANEL ? w->n_row - row0 : SB_PANEL);
+    const unsigned char *rows = w->data + (size_t)row0 * row_bytes;
+    unsigned char *dst = p->panels + (size_t)panel * p->panel_bytes;
+    if (p->format == w->format) {
+        sb_pack_panel(p->format, rows, row_bytes, n, w->k, dst);
+        return true;
+    }
+    for (int32_t r = 0; r < n; r++)
+        sb_unpack_row(w->format, rows + (size_t)r * row_bytes, tmp + (size_t)r * (size_t)w->k, w->k);
+    sb_pack_panel(SB_F_F32, (const unsigned char *)tmp, (size_t)w->k * sizeof *tmp, n, w->k, dst);
+    return true;
+}
+
+static void pack_job(void *arg, int i_thread, int n_threads)
+{
+    (void)i_thread, (void)n_threads;
+    pack_ctx *c = arg;
+    sb_engine *e = c->e;
+    int64_t k_max = 0;
+    for (int32_t i = 0; i < e->model->n_weights; i++)
+        if (e->packed[i].is_matrix && e->model->weights[i].k > k_max) k_max = e->model->weights[i].k;
+    float *tmp = NULL;
+    if (e->opts.precision == SB_EXACT) {
+        tmp = sb_alloc((size_t)k_max * SB_PANEL, sizeof *tmp);
+        if (!tmp) atomic_store(&c->failed, true);
+    }
+    for (;;) {
+        const long first = atomic_fetch_add(&c->next, PACK_RUN);
+        if (first >= c->n_panels || atomic_load(&c->failed)) break;
+        long base = 0;
+        for (int32_t i = 0; i < e->model->n_weights; i++) {
+            const sb_packed *p = &e->packed[i];
+            if (!p->is_matrix) continue;
+            for (long j = first > base ? first : base; j < base + p->n_panel && j < first + PACK_RUN; j++)
+                if (!pack_one(e, i, (int32_t)(j - base), tmp)) return;
+            base += p->n_panel;
+            if (base >= first + PACK_RUN) break;
+        }
+    }
+    sb_free(tmp);
+}
+
+sb_status sb_engine_pack(sb_engine *e, sb_error *err)
+{
+    pack_ctx c = {.e = e};
+    for (int32_t i = 0; i < e->model->n_weights; i++) {
+        const sb_weight *w = &e->model->weights[i];
+        sb_packed *p = &e->packed[i];
+        c.n_panels += p->is_matrix ? p->n_panel : 0;
+        if (!p->is_matrix && p->vec) memcpy((float *)(uintptr_t)p->vec, w->data, w->bytes);
+    }
+    sb_pool_run(e->pool, pack_job, &c);
+    if (atomic_load(&c.failed)) return SB_FAIL(err, SB_NO_MEMORY, "packing weights: out of memory");
+    for (int32_t i = 0; i < e->model->n_weights; i++) {
+        const sb_weight *w = &e->model->weights[i];
+        if (e->packed[i].is_matrix)
+            sb_map_drop(sb_gguf_map(e->model->gguf, w->i_shard), (size_t)w->offset, w->bytes);
+    }
+    return SB_OK;
+}
