@@ -44,6 +44,9 @@ typedef struct sb_gguf_tensor {
 
 typedef struct sb_gguf sb_gguf;
 
+/* "u32", "string", ...; never NULL. */
+const char *sb_gguf_type_name(sb_gguf_type t);
+
 /* path: the file, or shard 1 of a split set (the others are found beside it). */
 sb_status sb_gguf_open(sb_gguf **out, const char *path, sb_error *err) SB_MUST_USE;
 void sb_gguf_close(sb_gguf *g);
