@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tiny.h - makes small valid GGUF models with random weights, for tests that need a whole model.
+ *
+ * Purpose     Same options, same bytes, on every machine. Weights are random blocks of the wanted
+ *             format, scaled so that a row of k values has a standard deviation near 1/sqrt(k).
+ * Formats     A matrix takes kformat when given and its rows fit (multiples of 256), else format; where
+ *             that does not fit either it falls back to Q8_0, then F16, as real files do.
+ * Errors      SB_INVALID for options that make no model; what the writer may return. */
+#ifndef SB_TESTS_TINY_H
+#define SB_TESTS_TINY_H
+#include "gguf/writer.h"
+
+typedef struct sb_tiny {
+    const char *arch; /* "llama" or "gemma3" */
+    sb_format format; /* of the matrices */
+    sb_format kformat; /* SB_FORMAT_COUNT: none */
+    sb_format embd_format; /* of token_embd; SB_FORMAT_COUNT: as the matrices */
+    int32_t n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, n_ctx;
+    int32_t window; /* gemma3 only */
+    bool tied;      /* no output.weight */
+    uint64_t seed;
+} sb_tiny;
+
+/* llama, Q8_0, 2 layers, 64 wide, 4 heads of 16, 2 kv heads, ff 128, vocab 512, context 512, tied. */
+void sb_tiny_defaults(sb_tiny *o);
+/* Writes the model to path. */
+sb_status sb_tiny_write(const sb_tiny *o, const char *path, sb_error *err) SB_MUST_USE;
+
+/* Parts, for tests of their own. */
+
+/* Least n_vocab of an architecture. */
+int32_t sb_tiny_min_vocab(const char *arch);
+/* Adds the tokenizer's keys. */
+sb_status sb_tiny_add_vocab(sb_gguf_writer *w, const sb_tiny *o, sb_error *err) SB_MUST_USE;
+/* Fills n_rows rows of k values with random blocks of standard deviation `dev`. state: any seed;
+ * moved on. */
+void sb_tiny_fill(sb_format f, unsigned char *out, int64_t k, int64_t n_rows, double dev,
+                  uint64_t *state);
+/* Uniform 64 bits (splitmix64). */
+uint64_t sb_tiny_random(uint64_t *state);
+/* Near normal, mean 0, deviation 1; by sums only, so the same everywhere. */
+double sb_tiny_normal(uint64_t *state);
+#endif
