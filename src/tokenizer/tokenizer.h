@@ -65,6 +65,16 @@ sb_status sb_tokenizer_reserve_literal(sb_tokenizer *t, sb_str literal, sb_error
 sb_status sb_tokenizer_encode(const sb_tokenizer *t, sb_str text, sb_tok_mode mode, bool first,
                               sb_ids *out, sb_error *err) SB_MUST_USE;
 
+/* The same for a text of which some parts are a template's own words: spans touch and cover the text
+ * in order. A token matches as a whole only where one span's mode lets it; what lies between such
+ * tokens is encoded as one text, so that words do not break where spans meet. */
+typedef struct sb_tok_span {
+    size_t bytes;
+    sb_tok_mode mode;
+} sb_tok_span;
+sb_status sb_tokenizer_encode_spans(const sb_tokenizer *t, sb_str text, const sb_tok_span *spans,
+                                    size_t n_spans, bool first, sb_ids *out, sb_error *err) SB_MUST_USE;
+
 /* Bytes of one token as they appear in text; control tokens give their name when with_control,
  * else nothing. Returned bytes are borrowed from t. Never fails for 0 <= id < n_tok. */
 sb_str sb_tokenizer_piece(const sb_tokenizer *t, int32_t id, bool with_control);
