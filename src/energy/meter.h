@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * meter.h - how much energy a stretch of this process's work took, and how sure that is.
+ *
+ * Purpose     Reads the CPU packages' own counters (powercap RAPL) where it may; else multiplies
+ *             CPU time by a coefficient of the CPU's family. Always says which, what was counted,
+ *             and the range. A number is never a silent zero.
+ * Invariants  lo_uj <= energy_uj <= hi_uj. prefill_uj is a part of energy_uj. Counters are
+ *             unwrapped integers of microjoules; only the process's share of them is a product of
+ *             reals.
+ * Ownership   sb_meter owns its descriptors. Text in sb_energy is inside it or static.
+ * Wrapping    A counter wraps after minutes. sb_meter_tick() between marks, every few seconds of
+ *             work, keeps the sum right; it costs a comparison when called more often. A gap in
+ *             which the counter could have wrapped, or that asks for more watts than a package can
+ *             draw, is lost: the whole stretch is then estimated, and says so.
+ * Threads     One caller at a time.
+ * Cost        A mark: one pread per zone and one of /proc/stat; nothing without zones. */
+#ifndef SB_ENERGY_METER_H
+#define SB_ENERGY_METER_H
+#include "base/base.h"
+
+typedef enum sb_energy_source {
+    SB_ENERGY_UNAVAILABLE,
+    SB_ENERGY_MEASURED,
+    SB_ENERGY_ESTIMATED,
+    SB_ENERGY_SOURCE_COUNT
+} sb_energy_source;
+
+typedef struct sb_energy {
+    sb_energy_source source;
+    int64_t energy_uj, lo_uj, hi_uj; /* meaningless when unavailable */
+    int64_t prefill_uj;           /* part spent before the first new token; see sb_energy_split */
+    uint64_t duration_ns, cpu_ns; /* wall and process CPU time of the stretch */
+    double ratio;                 /* share of the meter given to this process; 1 for estimates */
+    const char *method;           /* how the share was found */
+    char meter[64];               /* what was read, or the row of the coefficients */
+    char scope[160];              /* what is counted and what is not */
+} sb_energy;
+
+/* Where the kernel's trees are: NULL or "" for /sys and /proc; tests and guests give a prefix. */
+typedef struct sb_meter_roots {
+    const char *sysfs, *proc;
+} sb_meter_roots;
+
+enum { SB_METER_MAX_ZONES = 64 };
+
+/* A moment: what the counters had summed up to then. Plain data. */
+typedef struct sb_meter_mark {
+    uint64_t now_ns, cpu_ns, host_busy_ns;
+    uint64_t sum_uj; /* of all zones, unwrapped, since the meter was opened */
+    uint32_t n_lost;
+} sb_meter_mark;
+
+typedef struct sb_meter sb_meter;
+
+/* Fails for want of memory only: no counter, or none that may be read, leaves the estimate. */
+sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *err) SB_MUST_USE;
+void sb_meter_close(sb_meter *m);
+/* One sentence for people when there are counters that this user may not read, else NULL. */
+const char *sb_meter_hint(const sb_meter *m);
+
+sb_meter_mark sb_meter_begin(sb_meter *m);
+void sb_meter_tick(sb_meter *m);
+/* Energy since the mark. */
+sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin);
+
+/* Splits total into prefill and the rest, from a reading taken over the prefill alone. */
+void sb_energy_split(sb_energy *total, const sb_energy *prefill);
+
+const char *sb_energy_source_name(sb_energy_source s);
+/* The larger distance from energy_uj to an end of its range, in percent of it. */
+double sb_energy_error_pct(const sb_energy *e);
+/* "12.3 J (11.8-12.9 J), measured: ..." or "about 9 J (4-20 J), estimated: ...": three significant
+ * digits for a meter, one for an estimate nobody calibrated. out is always NUL-terminated. */
+void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes);
+#endif

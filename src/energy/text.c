@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * text.c - energy for people: no more digits than are known. */
+#include <stdio.h>
+
+#include "energy/internal.h"
+
+enum { DOWN = 0, NEAREST = 1, UP = 2 };
+
+/* v rounded to n significant digits; *out_unit: the power of ten of the last of them. */
+static uint64_t round_to(uint64_t v, int n, int way, uint64_t *out_unit)
+{
+    uint64_t unit = 1, most = 10;
+    for (int i = 1; i < n; i++)
+        most *= 10;
+    while (v / unit >= most)
+        unit *= 10;
+    const uint64_t up = way == UP ? unit - 1 : way == NEAREST ? unit / 2 : 0;
+    const uint64_t r = (v + up) / unit * unit;
+    while (r / unit >= most)
+        unit *= 10; /* 9.99 became 10.0 */
+    *out_unit = unit;
+    return r;
+}
+
+/* Microjoules as "12.3 J" with n significant digits. */
+static void number(char *out, size_t out_bytes, int64_t uj, int n, int way)
+{
+    static const struct {
+        uint64_t uj;
+        const char *name;
+    } scale[] = {{1000000000, "kJ"}, {1000000, "J"}, {1000, "mJ"}, {1, "uJ"}};
+    uint64_t unit = 1;
+    const uint64_t v = round_to(uj > 0 ? (uint64_t)uj : 0, n, way, &unit);
+    size_t i = 0;
+    while (i + 1 < SB_ARRAY_LEN(scale) && v < scale[i].uj)
+        i++;
+    char point[16];
+    size_t n_point = 0;
+    point[n_point++] = '.';
+    for (uint64_t u = scale[i].uj / 10; u >= unit && n_point + 1 < sizeof point; u /= 10)
+        point[n_point++] = (char)('0' + v / u % 10);
+    point[n_point > 1 ? n_point : 0] = 0; /* no digits, no point */
+    (void)snprintf(out, out_bytes, "%llu%s %s", (unsigned long long)(v / scale[i].uj), point,
+                   scale[i].name);
+}
+
+void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes)
+{
+    if (e->source == SB_ENERGY_UNAVAILABLE) {
+        (void)snprintf(out, out_bytes, "energy not available");
+        return;
+    }
+    const bool measured = e->source == SB_ENERGY_MEASURED;
+    const int digits = measured ? 3 : 1;
+    char mid[32], lo[32], hi[32];
+    number(mid, sizeof mid, e->energy_uj, digits, NEAREST);
+    number(lo, sizeof lo, e->lo_uj, digits, DOWN);
+    number(hi, sizeof hi, e->hi_uj, digits, UP);
+    (void)snprintf(out, out_bytes, "%s%s (%s to %s), %s: %s", measured ? "" : "about ", mid, lo, hi,
+                   sb_energy_source_name(e->source), e->meter);
+}
