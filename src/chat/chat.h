@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * chat.h - one turn of a conversation: messages to text, to tokens, through the engine, to an answer
+ * with its timings and its energy.
+ *
+ * Purpose     What the command and the server share. It knows no terminal and no socket.
+ * Invariants  Text of messages never becomes a control token. An answer is whole UTF-8, and no part
+ *             of a stop string is ever handed out.
+ * Ownership   sb_chat owns model and engine and borrows pool and meter. A result is released with
+ *             sb_turn_deinit().
+ * Errors      As the rooms below; a failed turn leaves the chat usable. A cancelled turn is no
+ *             failure: it ends with SB_FINISH_CANCELLED.
+ * Threads     One caller at a time. `cancel` may be set from anywhere, a signal handler included. */
+#ifndef SB_CHAT_H
+#define SB_CHAT_H
+#include "base/buf.h"
+#include "base/ids.h"
+#include "base/pool.h"
+#include "energy/meter.h"
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+#include <stdatomic.h>
+
+typedef enum sb_finish {
+#define X(name, word) SB_FINISH_##name,
+#include "chat/finish.def"
+#undef X
+    SB_FINISH_COUNT
+} sb_finish;
+const char *sb_finish_word(sb_finish f);
+
+typedef struct sb_chat sb_chat;
+
+typedef struct sb_chat_opts {
+    sb_engine_opts engine; /* n_ctx 0: the model's own, at most SB_CHAT_CTX */
+    sb_pool *pool;
+    sb_meter *meter; /* or NULL: no energy */
+} sb_chat_opts;
+
+enum { SB_CHAT_CTX = 8192 }; /* positions when nobody says */
+
+sb_status sb_chat_open(sb_chat **out, const char *path, const sb_chat_opts *o, sb_error *err) SB_MUST_USE;
+void sb_chat_close(sb_chat *c);
+const sb_model *sb_chat_model(const sb_chat *c);
+sb_engine *sb_chat_engine(const sb_chat *c);
+/* Positions of a turn, prompt and answer together. */
+int32_t sb_chat_n_ctx(const sb_chat *c);
+bool sb_chat_has_template(const sb_chat *c);
+
+/* A message. role is one of the known words (system, user, assistant, tool). */
+typedef struct sb_message {
+    sb_str role, content;
+} sb_message;
+
+typedef struct sb_turn_request {
+    const sb_message *messages; /* through the template; NULL: raw */
+    size_t n_messages;
+    sb_str raw;           /* the prompt as it stands, when messages is NULL */
+    bool raw_control;     /* control tokens in raw match */
+    sb_sampling sampling;
+    int32_t max_tokens;   /* -1: until the context is full */
+    const sb_str *stops;
+    int32_t n_stops;
+    int32_t n_logprobs;   /* alternatives kept per token, -1 = none at all, at most 20 */
+    const atomic_bool *cancel; /* or NULL */
+    /* Text as it can be shown; returning false cancels. May be NULL. */
+    bool (*on_text)(void *ctx, sb_str text);
+    /* Prompt tokens done of all. May be NULL. */
+    void (*on_prefill)(void *ctx, int32_t n_done, int32_t n_all);
+    void *ctx;
+} sb_turn_request;
+
+enum { SB_MAX_LOGPROBS = 20 };
+
+/* Log probabilities of one generated token and of the best ones at its place. */
+typedef struct sb_token_logprob {
+    double logprob;
+    int32_t n_top;
+    int32_t top_ids[SB_MAX_LOGPROBS];
+    double top[SB_MAX_LOGPROBS];
+} sb_token_logprob;
+
+typedef struct sb_turn {
+    sb_buf text;
+    sb_ids prompt_ids, ids; /* ids: what was generated, the end token excluded */
+    sb_token_logprob *logprobs; /* [ids.n] or NULL */
+    size_t cap_logprobs;
+    sb_finish finish;
+    uint64_t prefill_ns, decode_ns; /* decode: from the first token on */
+    int32_t n_decoded;              /* tokens that took a decode step */
+    sb_energy energy;
+} sb_turn;
+
+/* Fills out; on failure out holds nothing to release. */
+sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out, sb_error *err) SB_MUST_USE;
+void sb_turn_deinit(sb_turn *t);
+
+/* The prompt of a request as ids, without running it. */
+sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids *out, sb_error *err) SB_MUST_USE;
+#endif
