@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mm_body.h - the walk of matmul over panels, blocks and rows, in one level's vector words.
+ *
+ * Purpose     Included by avxNNN_mm.c after mm_codes.h and after its own dot(), pairs_put() and
+ *             dot_is_signed(). All is static: nothing of a level leaks.
+ * How         One or two rows read the panel directly: one pass over one stream. With more rows,
+ *             eight blocks are decoded once into a tile in L1 (bytes, f32 scales) and all rows walk
+ *             over it, MR_MAX at a time, their outputs kept in y between tiles. Both give the same
+ *             bits: integers are exact, and the float steps of an element keep their order.
+ * Traps       Arrays have fixed sizes and every loop over them is unrolled, or gcc puts them on the
+ *             stack; Y_IN_MEMORY keeps outputs out of registers that the dot product needs. */
+#ifndef SB_KERNELS_X86_MM_BODY_H
+#define SB_KERNELS_X86_MM_BODY_H
+
+enum { TILE_BLOCKS = 8, DIRECT_ROWS = 2 };
+
+/* Eight blocks, decoded: [step][column][4 k] codes; scales and minima per half block. */
+typedef struct mm_tile {
+    _Alignas(64) unsigned char code[TILE_BLOCKS][8 * LINE];
+    _Alignas(64) float ws[TILE_BLOCKS][2][SB_PANEL];
+    _Alignas(64) float wm[TILE_BLOCKS][2][SB_PANEL];
+} mm_tile;
+
+/* What one micro-kernel call reads and writes: `blocks` blocks from block b0 of the rows. w is the
+ * panel when reading directly. */
+typedef struct mm_rows {
+    const unsigned char *w;
+    const mm_tile *tile;
+    const unsigned char *x;
+    size_t x_stride_bytes;
+    float *y;
+    size_t y_stride;
+    int32_t k, b0, blocks;
+} mm_rows;
+
+/* sum - zero * (the rows' sums of q): the integer correction of unsigned codes. */
+FLAT VI zero_sub(VI sum, int32_t zero, VI q_sum)
+{
+    if (zero == 0) return sum;
+    const bool power = (zero & (zero - 1)) == 0;
+    return v_sub32(sum, power ? v_sll32(q_sum, __builtin_ctz((unsigned)zero))
+                              : v_mul32(q_sum, zero));
+}
+
+/* The float steps of one block for mr rows and nv vectors from v0, half h. */
+FLAT void scale_step(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_rows *m,
+                     int32_t i, int v0, int h, VI sum[MR_MAX][V_PER_LINE], float *y)
+{
+    const int32_t b = m->b0 + i;
+    const unsigned char *head = panel_frame(p, m->w, b), *sub = panel_scale(p, m->w, b);
+    const bool halves = has_halves(p);
+    VF ws[V_PER_LINE];
+    UNROLL for (int v = 0; v < nv; v++)
+        ws[v] = tiled ? vf_load(&m->tile->ws[i][h][LANES * (v0 + v)])
+                      : scale_get(p->scales, head, sub, h, v0 + v);
+    UNROLL for (int r = 0; r < mr; r++) {
+        const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
+        const VF d = vf_bcast(act_d(row, m->k, qb) + b);
+        VI q_sum = v_bcast32(act_sum(row, m->k, qb) + b);
+        if (halves) {
+            const VI half = v_bcast32(act_half(row, m->k, qb) + b);
+            q_sum = h == 0 ? half : v_sub32(q_sum, half);
+        }
+        UNROLL for (int v = 0; v < nv; v++) {
+            float *at = y + SB_PANEL * r + LANES * (v0 + v);
+            const VI s = dot_is_signed(p, qb) ? sum[r][v] : zero_sub(sum[r][v], p->zero, q_sum);
+            vf_store(at, vf_fma(vf_from_i32(s), vf_mul(ws[v], d), vf_load(at)));
+        }
+    }
+}
+
+/* The minima of one block, after its scales. */
+FLAT void min_step(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_rows *m,
+                   int32_t i, int v0, int h, float *y)
+{
+    const int32_t b = m->b0 + i;
+    const unsigned char *head = panel_frame(p, m->w, b), *sub = panel_scale(p, m->w, b);
+    VF wm[V_PER_LINE];
+    UNROLL for (int v = 0; v < nv; v++)
+        wm[v] = tiled ? vf_load(&m->tile->wm[i][h][LANES * (v0 + v)])
+                      : min_get(p->scales, head, sub, h, v0 + v);
+    UNROLL for (int r = 0; r < mr; r++) {
+        const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
+        VF s = vf_bcast(act_s(row, m->k, qb) + b);
+        if (has_halves(p)) {
+            const VI half = v_bcast32(act_half(row, m->k, qb) + b);
+            const VI all = v_bcast32(act_sum(row, m->k, qb) + b);
+            s = vf_mul(vf_bcast(act_d(row, m->k, qb) + b),
+                       vf_from_i32(h == 0 ? half : v_sub32(all, half)));
+        }
+        UNROLL for (int v = 0; v < nv; v++) {
+            float *at = y + SB_PANEL * r + LANES * (v0 + v);
+            vf_store(at, vf_fma(wm[v], s, vf_load(at)));
+        }
+    }
+}
+
+/* The micro-kernel: mr rows x 32 columns over m->blocks blocks, nv vectors at a time. The row's
+ * outputs are carried in m->y; those of block 0 start at zero. */
+FLAT void rows_add(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_rows *m)
+{
+    _Alignas(64) float y[MR_MAX * SB_PANEL];
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int v = 0; v < V_PER_LINE; v++)
+            vf_store(y + SB_PANEL * r + LANES * v,
+                     m->b0 == 0 ? vf_zero() : vf_load(m->y + (size_t)r * m->y_stride + LANES * v));
+    for (int32_t i = 0; i < m->blocks; i++) {
+        const int32_t b = m->b0 + i;
+        mm_block t = {.codes = tiled ? m->tile->code[i] : panel_code(p, m->w, b),
+                      .q = m->x + (size_t)b * SB_ACT_BLOCK * (size_t)qb,
+                      .q_stride = m->x_stride_bytes};
+        _Alignas(64) unsigned char pairs[MR_MAX][64];
+        if (qb == 2) {
+            UNROLL for (int r = 0; r < mr; r++)
+                pairs_put(pairs[r], t.q + (size_t)r * t.q_stride);
+            t.q = pairs[0];
+            t.q_stride = sizeof pairs[0];
+        }
+        UNROLL for (int v0 = 0; v0 < V_PER_LINE; v0 += nv) {
+            t.v0 = v0;
+            VI sum[MR_MAX][V_PER_LINE];
+            dot(p, tiled, qb, mr, nv, &t, has_halves(p) ? 0 : -1, sum);
+            scale_step(p, tiled, qb, mr, nv, m, i, v0, 0, sum, y);
+            if (has_halves(p)) {
+                dot(p, tiled, qb, mr, nv, &t, 1, sum);
+                scale_step(p, tiled, qb, mr, nv, m, i, v0, 1, sum, y);
+            }
+            if (has_minima(p)) min_step(p, tiled, qb, mr, nv, m, i, v0, 0, y);
+            if (has_minima(p) && has_halves(p)) min_step(p, tiled, qb, mr, nv, m, i, v0, 1, y);
+            if (mr * V_PER_LINE > Y_REGISTERS) Y_IN_MEMORY(y);
+        }
+    }
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int v = 0; v < V_PER_LINE; v++)
+            vf_store(m->y + (size_t)r * m->y_stride + LANES * v,
+                     vf_load(y + SB_PANEL * r + LANES * v));
+}
+
+/* Decodes blocks b0 .. b0 + n of a panel. */
+FLAT void tile_fill(const panel_info *p, int qb, const unsigned char *w, int32_t b0, int32_t n,
+                    mm_tile *t)
+{
+    for (int32_t i = 0; i < n; i++) {
+        const unsigned char *codes = panel_code(p, w, b0 + i);
+        const unsigned char *head = panel_frame(p, w, b0 + i), *sub = panel_scale(p, w, b0 + i);
+        UNROLL for (int v = 0; v < V_PER_LINE; v++) {
+            UNROLL for (int j = 0; j < 8; j++) {
+                const VI u = code_get(p->codes, codes, j, v);
+                v_store(t->code[i] + LINE * j + V_BYTES * v,
+                        dot_is_signed(p, qb) ? v_sub8(u, v_set1_8((char)p->zero)) : u);
+            }
+            for (int h = 0; h < (has_halves(p) ? 2 : 1); h++) {
+                vf_store(&t->ws[i][h][LANES * v], scale_get(p->scales, head, sub, h, v));
+                if (has_minima(p))
+                    vf_store(&t->wm[i][h][LANES * v], min_get(p->scales, head, sub, h, v));
+            }
+        }
+    }
+}
+
+/* The micro-kernels of one format and one kind of activations. */
+typedef struct mm_kind {
+    const panel_info *panel;
+    void (*direct[DIRECT_ROWS])(const mm_rows *m);
+    void (*tiled[MR_MAX])(const mm_rows *m);
+    void (*fill)(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t);
+} mm_kind;
+
+/* All rows over one tile. */
+static void tile_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows)
+{
+    for (int32_t r = 0, n; r < m->n_row; r += n) {
+        const int32_t left = m->n_row - r;
+        // A group of one costs almost as much as a group of two: split the last two groups fairly.
+        n = left == MR_MAX + 1 ? MR_MAX - 1 : left < MR_MAX ? left : MR_MAX;
+        mm_rows group = *rows;
+        group.x += (size_t)r * m->x_stride_bytes;
+        group.y += (size_t)r * m->y_stride;
+        kind->tiled[n - 1](&group);
+    }
+}
+
+static void mm_run(const sb_mm *m, const mm_kind *kind)
+{
+    const int32_t nb = m->k / SB_ACT_BLOCK, per_frame = kind->panel->blocks;
+    const size_t panel_bytes =
+        (size_t)((nb + per_frame - 1) / per_frame) * (size_t)kind->panel->frame_bytes;
+    mm_tile tile;
+    for (int32_t i = 0; i < m->n_panel; i++) {
+        mm_rows rows = {.w = m->w + (size_t)i * panel_bytes,
+                        .tile = &tile,
+                        .x = m->x,
+                        .x_stride_bytes = m->x_stride_bytes,
+                        .y = m->y + (size_t)i * SB_PANEL,
+                        .y_stride = m->y_stride,
+                        .k = m->k,
+                        .blocks = nb};
+        if (m->n_row >= 1 && m->n_row <= DIRECT_ROWS) {
+            kind->direct[m->n_row - 1](&rows);
+            continue;
+        }
+        for (int32_t b = 0; b < nb; b += TILE_BLOCKS) {
+            rows.b0 = b;
+            rows.blocks = nb - b < TILE_BLOCKS ? nb - b : TILE_BLOCKS;
+            kind->fill(rows.w, b, rows.blocks, &tile);
+            tile_run(kind, m, &rows);
+        }
+    }
+}
+
+/* mr rows x nv vectors from v0 of one panel of elements, k ascending. */
+FLAT void elements_add(sb_format f, int mr, int nv, const unsigned char *w, const sb_mm *m,
+                       int32_t r0, float *y)
+{
+    const unsigned char *x = m->x + (size_t)r0 * m->x_stride_bytes;
+    const size_t step = f == SB_F_F32 ? 128 : 64;
+    VF acc[MR_ELEMENTS][V_PER_LINE];
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int v = 0; v < nv; v++)
+            acc[r][v] = vf_zero();
+    for (int32_t k = 0; k < m->k; k++, w += step, x += sizeof(float)) {
+        VF e[V_PER_LINE];
+        UNROLL for (int v = 0; v < nv; v++)
+            e[v] = f == SB_F_F32   ? vf_load((const float *)(const void *)(w + V_BYTES * v))
+                   : f == SB_F_F16 ? vf_half(w + V_BYTES / 2 * v)
+                                   : vf_bf16(w + V_BYTES / 2 * v);
+        UNROLL for (int r = 0; r < mr; r++) {
+            const VF a =
+                vf_bcast((const float *)(const void *)(x + (size_t)r * m->x_stride_bytes));
+            UNROLL for (int v = 0; v < nv; v++)
+                acc[r][v] = vf_fma(a, e[v], acc[r][v]);
+        }
+    }
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int v = 0; v < nv; v++)
+            vf_store(y + (size_t)r * m->y_stride + LANES * v, acc[r][v]);
+}
+
+/* Single rows take a whole line at a time (one stream); groups half a line where registers ask. */
+FLAT void elements_run(const sb_mm *m, sb_format f)
+{
+    const size_t panel_bytes = (size_t)m->k * SB_PANEL * (f == SB_F_F32 ? 4 : 2);
+    const size_t half = f == SB_F_F32 ? 64 : 32;
+    for (int32_t i = 0; i < m->n_panel; i++) {
+        const unsigned char *w = m->w + (size_t)i * panel_bytes;
+        float *y = m->y + (size_t)i * SB_PANEL;
+        int32_t r = 0;
+        for (; r + MR_ELEMENTS <= m->n_row; r += MR_ELEMENTS) {
+            float *at = y + (size_t)r * m->y_stride;
+            elements_add(f, MR_ELEMENTS, V_PER_LINE / 2, w, m, r, at);
+            elements_add(f, MR_ELEMENTS, V_PER_LINE / 2, w + half, m, r, at + SB_PANEL / 2);
+        }
+        for (; r + 2 <= m->n_row; r += 2)
+            elements_add(f, 2, V_PER_LINE, w, m, r, y + (size_t)r * m->y_stride);
+        for (; r < m->n_row; r++)
+            elements_add(f, 1, V_PER_LINE, w, m, r, y + (size_t)r * m->y_stride);
+    }
+}
+#endif
