@@ -43,15 +43,21 @@ const sb_gguf_kv *sb_gguf_shard_find(const sb_gguf_shard *s, const char *key)
     return i == SIZE_MAX ? NULL : &s->kv[i];
 }
 
+/* Parses the last shard, whose map is open. */
+static sb_status parse_last(sb_gguf *g, sb_error *err)
+{
+    const int32_t i = g->n_shards - 1;
+    const sb_status status = sb_gguf_parse_shard(g, i, err);
+    return status == SB_OK ? SB_OK : sb_gguf_name_file(g, i, status, err);
+}
+
 /* Opens and parses one file as the next shard; takes path over. */
 static sb_status add_shard(sb_gguf *g, char *path, sb_error *err)
 {
-    const int32_t i = g->n_shards++;
-    sb_gguf_shard *s = &g->shards[i];
+    sb_gguf_shard *s = &g->shards[g->n_shards++];
     *s = (sb_gguf_shard){.path = path};
     SB_TRY(sb_map_open(&s->map, path, err));
-    const sb_status status = sb_gguf_parse_shard(g, i, err);
-    return status == SB_OK ? SB_OK : sb_gguf_name_file(g, i, status, err);
+    return parse_last(g, err);
 }
 
 /* Reads "-%05d-of-%05d.gguf" at the end of path; strictly digits. */
@@ -157,11 +163,17 @@ static sb_status read_split(const sb_gguf *g, int64_t *n_shards, int64_t *n_tens
 static sb_status open_others(sb_gguf *g, int64_t n_shards, int64_t n_tensors, sb_error *err)
 {
     sb_gguf_shard *all = sb_realloc(g->shards, (size_t)n_shards, sizeof(*all));
-    if (!all) return SB_FAIL(err, SB_NO_MEMORY, "%" PRId64 " shards", n_shards);
+    if (!all) {
+        const sb_status s = SB_FAIL(err, SB_NO_MEMORY, "table of %" PRId64 " shards", n_shards);
+        return sb_gguf_name_file(g, 0, s, err);
+    }
     g->shards = all;
     for (int64_t i = 1; i < n_shards; i++) {
         char *path = shard_path(all[0].path, i, n_shards);
-        if (!path) return SB_FAIL(err, SB_NO_MEMORY, "path of shard %" PRId64, i + 1);
+        if (!path) {
+            const sb_status s = SB_FAIL(err, SB_NO_MEMORY, "path of shard %" PRId64, i + 1);
+            return sb_gguf_name_file(g, 0, s, err);
+        }
         SB_TRY(add_shard(g, path, err));
         const sb_status s = check_split(g, (int32_t)i, n_shards, n_tensors, err);
         if (s != SB_OK) return sb_gguf_name_file(g, (int32_t)i, s, err);
@@ -177,7 +189,8 @@ static sb_status open_others(sb_gguf *g, int64_t n_shards, int64_t n_tensors, sb
 
 static sb_status index_tensors(sb_gguf *g, sb_error *err)
 {
-    SB_TRY(sb_name_index_init(&g->tensor_index, g->n_tensors, err));
+    const sb_status made = sb_name_index_init(&g->tensor_index, g->n_tensors, err);
+    if (made != SB_OK) return sb_gguf_name_file(g, 0, made, err);
     for (size_t i = 0; i < g->n_tensors; i++) {
         const sb_gguf_tensor *t = &g->tensors[i];
         if (sb_name_index_add(&g->tensor_index, g->tensors, sizeof(*t), i) == i) continue;
@@ -190,15 +203,9 @@ static sb_status index_tensors(sb_gguf *g, sb_error *err)
     return SB_OK;
 }
 
-static sb_status open_all(sb_gguf *g, const char *path, sb_error *err)
+/* All that follows the first shard. */
+static sb_status open_rest(sb_gguf *g, sb_error *err)
 {
-    g->shards = sb_calloc(1, sizeof(*g->shards));
-    char *own = sb_strdup_n(path, strlen(path));
-    if (!g->shards || !own) {
-        sb_free(own);
-        return SB_FAIL(err, SB_NO_MEMORY, "%.80s: no memory to open it", path);
-    }
-    SB_TRY(add_shard(g, own, err));
     int64_t n_shards = 1, n_tensors = 0;
     const sb_status s = read_split(g, &n_shards, &n_tensors, err);
     if (s != SB_OK) return sb_gguf_name_file(g, 0, s, err);
@@ -206,11 +213,27 @@ static sb_status open_all(sb_gguf *g, const char *path, sb_error *err)
     return index_tensors(g, err);
 }
 
-sb_status sb_gguf_open(sb_gguf **out, const char *path, sb_error *err)
+/* An empty model with room for one shard, and a copy of its path. */
+static sb_status new_model(sb_gguf **out, char **out_path, const char *path, sb_error *err)
 {
     sb_gguf *g = sb_calloc(1, sizeof(*g));
-    if (!g) return SB_FAIL(err, SB_NO_MEMORY, "%.80s: no memory to open it", path);
-    const sb_status s = open_all(g, path, err);
+    sb_gguf_shard *shards = sb_calloc(1, sizeof(*shards));
+    char *own = sb_strdup_n(path, strlen(path));
+    if (!g || !shards || !own) {
+        sb_free(own);
+        sb_free(shards);
+        sb_free(g);
+        return SB_FAIL(err, SB_NO_MEMORY, "%.80s: no memory to open it", path);
+    }
+    g->shards = shards;
+    *out = g;
+    *out_path = own;
+    return SB_OK;
+}
+
+/* Ends an opening: hands the model out, or undoes it. */
+static sb_status finish_open(sb_gguf **out, sb_gguf *g, sb_status s)
+{
     if (s != SB_OK) {
         sb_gguf_close(g);
         return s;
@@ -219,12 +242,34 @@ sb_status sb_gguf_open(sb_gguf **out, const char *path, sb_error *err)
     return SB_OK;
 }
 
+sb_status sb_gguf_open(sb_gguf **out, const char *path, sb_error *err)
+{
+    sb_gguf *g = NULL;
+    char *own = NULL;
+    SB_TRY(new_model(&g, &own, path, err));
+    sb_status s = add_shard(g, own, err);
+    if (s == SB_OK) s = open_rest(g, err);
+    return finish_open(out, g, s);
+}
+
+sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n, sb_error *err)
+{
+    sb_gguf *g = NULL;
+    char *own = NULL;
+    SB_TRY(new_model(&g, &own, "memory", err));
+    g->shards[g->n_shards++] =
+        (sb_gguf_shard){.map = {.p = p, .bytes = n, .fd = -1}, .borrowed = true, .path = own};
+    sb_status s = parse_last(g, err);
+    if (s == SB_OK) s = open_rest(g, err);
+    return finish_open(out, g, s);
+}
+
 void sb_gguf_close(sb_gguf *g)
 {
     if (!g) return;
     for (int32_t i = 0; i < g->n_shards; i++) {
         sb_gguf_shard *s = &g->shards[i];
-        sb_map_close(&s->map);
+        if (!s->borrowed) sb_map_close(&s->map);
         sb_name_index_deinit(&s->kv_index);
         sb_free(s->kv);
         sb_free(s->path);

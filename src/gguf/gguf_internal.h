@@ -14,6 +14,7 @@ enum {
 /* One mapped file. */
 typedef struct sb_gguf_shard {
     sb_map map;
+    bool borrowed; /* the map's bytes belong to somebody else */
     char *path;
     uint32_t version;
     uint64_t alignment;
@@ -37,6 +38,10 @@ struct sb_gguf {
 sb_status sb_gguf_parse_shard(sb_gguf *g, int32_t i_shard, sb_error *err) SB_MUST_USE;
 /* What a file that does not begin with "GGUF" is: always fails, naming it. */
 sb_status sb_gguf_refuse_foreign(const unsigned char *p, size_t n, sb_error *err) SB_MUST_USE;
+
+/* As sb_gguf_open, from n bytes in memory (borrowed until close) called "memory" in errors: for tests
+ * and fuzzing, where a buffer of the exact size catches every read beyond it. */
+sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n, sb_error *err) SB_MUST_USE;
 
 /* Puts the path of a shard before an error's line; returns code. */
 sb_status sb_gguf_name_file(const sb_gguf *g, int32_t i_shard, sb_status code, sb_error *err);

@@ -346,6 +346,13 @@ static int by_offset(const void *a, const void *b)
     return ((*x)->offset > (*y)->offset) - ((*x)->offset < (*y)->offset);
 }
 
+/* Two names share the room of one. */
+static int half_shown(sb_str name)
+{
+    const int n = sb_gguf_shown(name);
+    return n < SB_GGUF_SHOWN_NAME_BYTES / 2 ? n : SB_GGUF_SHOWN_NAME_BYTES / 2;
+}
+
 /* Tensors of one file may lie in any order and leave gaps, but not share bytes. */
 static sb_status check_overlap(const cursor *c, const sb_gguf_tensor *t, size_t n)
 {
@@ -361,7 +368,7 @@ static sb_status check_overlap(const cursor *c, const sb_gguf_tensor *t, size_t 
         if (b->offset - a->offset >= a->bytes) continue;
         status = SB_FAIL(c->err, SB_CORRUPT,
                          "byte %" PRIu64 ": tensor '%.*s' overlaps '%.*s' (ends at %" PRIu64 ")",
-                         b->offset, sb_gguf_shown(b->name) / 2, b->name.p, sb_gguf_shown(a->name) / 2,
+                         b->offset, half_shown(b->name), b->name.p, half_shown(a->name),
                          a->name.p, a->offset + a->bytes);
     }
     sb_free(order);
