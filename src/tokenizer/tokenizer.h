@@ -4,8 +4,7 @@
  * Purpose     Works on arrays it is handed; knows no file. Equal to the reference tokenizers.
  * Safety      Text is tokenised with markers off unless asked: content can never become a control
  *             token. See sb_tok_mode.
- * Ownership   sb_tokenizer_new() copies what it needs except the token and merge bytes, which must
- *             outlive it (they lie in the model's mapping).
+ * Ownership   sb_tokenizer_new() copies what it needs; nothing of the description must outlive it.
  * Errors      SB_CORRUPT for arrays that do not fit together, SB_UNSUPPORTED for an unknown model or
  *             pre-tokenizer (named), SB_INVALID for text that is not UTF-8 where it must be, SB_LIMIT.
  * Cost        O(n log n) in the text at worst; no recursion.
@@ -41,6 +40,9 @@ typedef struct sb_tokenizer_desc {
 
 typedef struct sb_tokenizer sb_tokenizer;
 
+/* What a file does not say: "llama" has bos 1, eos 2, unk 0 where those are special tokens, adds bos
+ * and puts a space before a text; "gpt2" does neither. Of tokens with equal text the first counts;
+ * merges that make no token are idle. */
 sb_status sb_tokenizer_new(sb_tokenizer **out, const sb_tokenizer_desc *d, sb_error *err) SB_MUST_USE;
 void sb_tokenizer_free(sb_tokenizer *t);
 
@@ -51,23 +53,27 @@ bool sb_tokenizer_add_bos(const sb_tokenizer *t); /* the model wants bos in fron
 bool sb_tokenizer_add_eos(const sb_tokenizer *t);
 /* True for ids that end an answer: eos, eot, and control tokens known to end a turn. */
 bool sb_tokenizer_is_end(const sb_tokenizer *t, int32_t id);
-/* True for control and unknown tokens, which print nothing. */
+/* True for control, unknown and unused tokens, which print nothing. */
 bool sb_tokenizer_is_control(const sb_tokenizer *t, int32_t id);
 /* Id whose text is exactly s (added or normal), or -1. */
 int32_t sb_tokenizer_find(const sb_tokenizer *t, sb_str s);
 
 /* Strings a template prints literally and that are type "user-defined" are markers: content may not
- * forge them. Called once after _new, before any encode. */
+ * forge them. Called after _new, before any encode, once for each literal of the template. Added
+ * tokens of white space only, or of one character, stay what they are. */
 sb_status sb_tokenizer_reserve_literal(sb_tokenizer *t, sb_str literal, sb_error *err) SB_MUST_USE;
 
 /* Appends the ids of text[n]; adds neither bos nor eos. first: text starts the input (matters for
- * a leading space prefix). */
+ * a leading space prefix). SB_INVALID names the first byte that is not UTF-8; on failure out is as it
+ * was. Bytes that no token of a "gpt2" vocabulary holds vanish, as in the reference. In "llama" models
+ * U+2581 is a space, so it decodes to one. */
 sb_status sb_tokenizer_encode(const sb_tokenizer *t, sb_str text, sb_tok_mode mode, bool first,
                               sb_ids *out, sb_error *err) SB_MUST_USE;
 
 /* The same for a text of which some parts are a template's own words: spans touch and cover the text
- * in order. A token matches as a whole only where one span's mode lets it; what lies between such
- * tokens is encoded as one text, so that words do not break where spans meet. */
+ * in order (SB_INVALID when they do not). A control token or marker matches only inside spans whose
+ * modes let it, neighbours counting as one; the other added tokens (runs of line breaks) match also
+ * across spans. What lies between is encoded as one text: words do not break where spans meet. */
 typedef struct sb_tok_span {
     size_t bytes;
     sb_tok_mode mode;
@@ -79,11 +85,11 @@ sb_status sb_tokenizer_encode_spans(const sb_tokenizer *t, sb_str text, const sb
  * else nothing. Returned bytes are borrowed from t. Never fails for 0 <= id < n_tok. */
 sb_str sb_tokenizer_piece(const sb_tokenizer *t, int32_t id, bool with_control);
 
-/* Streaming decode: hands out whole code points only. A byte that can no longer become valid is
- * replaced by U+FFFD. Zero-initialise; `start` drops the space prefix of a text's first token where
- * the model has one. */
+/* Streaming decode: hands out whole code points only. Each longest start of a code point that can no
+ * longer become valid is replaced by one U+FFFD. Zero-initialise; the space that a model puts before
+ * a text is then dropped from the first token. Set `started` when the ids go on a text. */
 typedef struct sb_detok {
-    char held[8];
+    char held[8]; /* [n_held] start of a code point, at most 3 bytes between calls */
     size_t n_held;
     bool started;
 } sb_detok;

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tok_encode.c - text to ids: added tokens first, then the pieces between them, merged one by one.
+ *
+ * A "gpt2" text is cut by its pre-tokenizer. A "llama" text is one piece in the reference; here it is
+ * cut before spaces where no token reaches across (a few vocabularies have tokens with a space
+ * inside, so the bytes before such spaces are remembered), which gives the same ids from smaller
+ * heaps. */
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "tokenizer/internal.h"
+
+#include <string.h>
+
+static const char SPACE_MARK[] = "\xE2\x96\x81"; // U+2581
+
+static sb_status reserve_copy(sb_tok_work *w, size_t n, sb_error *err)
+{
+    if (n <= w->cap_copy) return SB_OK;
+    char *p = sb_realloc(w->copy, n, 1);
+    if (!p) return SB_FAIL(err, SB_NO_MEMORY, "text: no memory for %zu bytes", n);
+    w->copy = p;
+    w->cap_copy = n;
+    return SB_OK;
+}
+
+/* One piece of a "gpt2" text. Bytes that no token holds vanish before merging, as in the reference;
+ * vocabularies lack only bytes that text all but never has. */
+static sb_status encode_piece(const sb_tokenizer *t, sb_tok_work *w, sb_str piece, sb_ids *out,
+                              sb_error *err)
+{
+    size_t n_lost = 0;
+    for (size_t i = 0; t->drops && i < piece.n; i++) n_lost += t->byte_id[(uint8_t)piece.p[i]] < 0;
+    if (n_lost) {
+        SB_TRY(reserve_copy(w, piece.n, err));
+        size_t n = 0;
+        for (size_t i = 0; i < piece.n; i++)
+            if (t->byte_id[(uint8_t)piece.p[i]] >= 0) w->copy[n++] = piece.p[i];
+        piece = (sb_str){w->copy, n};
+    }
+    return sb_tok_merge(t, w, piece, out, err);
+}
+
+/* Text as a "llama" vocabulary has it: U+2581 is a space, and one may be put in front. */
+static sb_status normalise(sb_tok_work *w, sb_str *text, bool prefix, sb_error *err)
+{
+    if (!prefix && !memmem(text->p, text->n, SPACE_MARK, 3)) return SB_OK;
+    SB_TRY(reserve_copy(w, text->n + 1, err));
+    size_t n = 0;
+    if (prefix) w->copy[n++] = ' ';
+    for (size_t i = 0; i < text->n; n++) {
+        const bool mark = text->n - i >= 3 && !memcmp(text->p + i, SPACE_MARK, 3);
+        w->copy[n] = mark ? ' ' : text->p[i];
+        i += mark ? 3 : 1;
+    }
+    *text = (sb_str){w->copy, n};
+    return SB_OK;
+}
+
+static bool may_cut(const sb_tokenizer *t, const char *p)
+{
+    const uint8_t b = (uint8_t)p[-1];
+    return p[0] == ' ' && b != ' ' && !(t->before_space[b / 64] >> (b % 64) & 1);
+}
+
+static sb_status encode_spm(const sb_tokenizer *t, sb_tok_work *w, sb_str text, bool prefix,
+                            sb_ids *out, sb_error *err)
+{
+    SB_TRY(normalise(w, &text, prefix, err));
+    for (size_t i = 0, end; i < text.n; i = end) {
+        for (end = i + 1; end < text.n && !may_cut(t, text.p + end);) end++;
+        SB_TRY(sb_tok_merge(t, w, (sb_str){text.p + i, end - i}, out, err));
+    }
+    return SB_OK;
+}
+
+/* Text between added tokens. */
+static sb_status encode_plain(const sb_tokenizer *t, sb_tok_work *w, sb_str text, bool prefix,
+                              sb_ids *out, sb_error *err)
+{
+    if (text.n == 0) return SB_OK;
+    if (t->spm) return encode_spm(t, w, text, prefix && t->space_prefix, out, err);
+    sb_pretok_walk walk;
+    sb_str piece;
+    sb_pretok_begin(&walk, t->pre, text);
+    while (sb_pretok_next(&walk, &piece)) SB_TRY(encode_piece(t, w, piece, out, err));
+    return SB_OK;
+}
+
+/* Where a walk over spans is: the run of spans around it that are all trusted, or all content. */
+typedef struct span_run {
+    const sb_tok_span *next, *end; /* spans behind the run */
+    size_t to;                     /* byte of the text where the run ends */
+    bool trusted;
+} span_run;
+
+/* Moves to the run that holds byte `at`; the spans cover the text. */
+static void run_at(span_run *r, size_t at)
+{
+    while (r->to <= at && r->next < r->end) {
+        r->trusted = r->next->mode != SB_TOK_CONTENT;
+        for (; r->next < r->end; r->next++) {
+            if (r->next->bytes > 0 && (r->next->mode != SB_TOK_CONTENT) != r->trusted) break;
+            r->to += r->next->bytes;
+        }
+    }
+}
+
+/* The added token at byte `at`, or -1: one that content may use anywhere, also across spans; any
+ * other only inside a trusted run. The longer wins. */
+static int32_t added_at(const sb_tokenizer *t, sb_str text, size_t at, span_run *r, size_t *len)
+{
+    if (!t->root[(uint8_t)text.p[at]]) return -1;
+    run_at(r, at);
+    const sb_str rest = {text.p + at, text.n - at};
+    int32_t id = sb_tok_added_match(t, rest, SB_TOK_CONTENT, len);
+    if (!r->trusted) return id;
+    size_t n = 0;
+    const sb_str inside = {rest.p, r->to - at};
+    const int32_t literal = sb_tok_added_match(t, inside, SB_TOK_LITERAL, &n);
+    if (literal < 0 || (id >= 0 && *len >= n)) return id;
+    *len = n;
+    return literal;
+}
+
+static sb_status encode(const sb_tokenizer *t, sb_tok_work *w, sb_str text, span_run r, bool first,
+                        sb_ids *out, sb_error *err)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < text.n;) {
+        size_t len = 1;
+        const int32_t id = added_at(t, text, i, &r, &len);
+        if (id >= 0) {
+            SB_TRY(encode_plain(t, w, (sb_str){text.p + from, i - from}, first, out, err));
+            SB_TRY(sb_ids_add(out, id, err));
+            first = true; // what follows an added token starts anew
+            from = i + len;
+        }
+        i += len;
+    }
+    return encode_plain(t, w, (sb_str){text.p + from, text.n - from}, first, out, err);
+}
+
+sb_status sb_tokenizer_encode_spans(const sb_tokenizer *t, sb_str text, const sb_tok_span *spans,
+                                    size_t n_spans, bool first, sb_ids *out, sb_error *err)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < n_spans; i++)
+        if (ckd_add(&sum, sum, spans[i].bytes)) sum = SIZE_MAX;
+    if (sum != text.n)
+        return SB_FAIL(err, SB_INVALID, "text: spans cover %zu bytes of %zu", sum, text.n);
+    const size_t bad = sb_utf8_valid(text.p, text.n);
+    if (bad < text.n) return SB_FAIL(err, SB_INVALID, "text: byte %zu is not valid UTF-8", bad);
+    const size_t before = out->n;
+    sb_tok_work w = {0};
+    const span_run r = {.next = spans, .end = spans + n_spans};
+    const sb_status s = encode(t, &w, text, r, first, out, err);
+    sb_tok_work_deinit(&w);
+    if (s != SB_OK) out->n = before;
+    return s;
+}
+
+sb_status sb_tokenizer_encode(const sb_tokenizer *t, sb_str text, sb_tok_mode mode, bool first,
+                              sb_ids *out, sb_error *err)
+{
+    const sb_tok_span all = {text.n, mode};
+    return sb_tokenizer_encode_spans(t, text, &all, 1, first, out, err);
+}
