@@ -5,7 +5,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "chat/prompt.h"
 #include "engine/stops.h"
 
 #include <string.h>

@@ -18,6 +18,7 @@
 #include "energy/meter.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "prompt/prompt.h"
 
 #include <stdatomic.h>
 
@@ -46,11 +47,6 @@ sb_engine *sb_chat_engine(const sb_chat *c);
 /* Positions of a turn, prompt and answer together. */
 int32_t sb_chat_n_ctx(const sb_chat *c);
 bool sb_chat_has_template(const sb_chat *c);
-
-/* A message. role is one of the known words (system, user, assistant, tool). */
-typedef struct sb_message {
-    sb_str role, content;
-} sb_message;
 
 typedef struct sb_turn_request {
     const sb_message *messages; /* through the template; NULL: raw */

@@ -5,11 +5,16 @@
  *             what lies between two control tokens is encoded as one text.
  * Ownership   A prompter borrows the model.
  * Errors      SB_NOT_FOUND when the model has no template; the template's and tokenizer's own. */
-#ifndef SB_CHAT_PROMPT_H
-#define SB_CHAT_PROMPT_H
+#ifndef SB_PROMPT_H
+#define SB_PROMPT_H
 #include "base/ids.h"
-#include "chat/chat.h"
+#include "model/model.h"
 #include "template/template.h"
+
+/* A message. role is one of the known words (system, user, assistant, tool). */
+typedef struct sb_message {
+    sb_str role, content;
+} sb_message;
 
 typedef struct sb_prompter {
     const sb_model *model;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * prompt.c - renders, then encodes the rendering span by span origin. */
-#include "chat/prompt.h"
+#include "prompt/prompt.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
