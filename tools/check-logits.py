@@ -3,7 +3,7 @@
 """check-logits.py - compares exact-mode logits with the reference implementation's.
 
 Usage: tools/check-logits.py [--full] [--program build/tests/logits] NAME=FILE.gguf...
-Needs numpy; --full also needs what tools/reference.py needs (run it with build/reference/bin/python).
+Needs numpy; --full also what tools/reference.py needs (run it with build/reference/bin/python).
 
 The program is run as `logits FILE N ID...` and prints, as little-endian float32, one row of the
 vocabulary's size for each of the last N positions. It is fed prompt and golden answer, so that the
@@ -11,7 +11,7 @@ largest logit of each row is the greedy token after what the reference said befo
   default  against tests/golden/model/NAME.jsonl: the 8 largest logits at four steps, 128 greedy ids
   --full   every logit of the prompt's last position and of all 128 steps, computed anew here
 Passes when, in each model, max |difference| <= 1e-3 * max |logit| wherever compared, and the 128
-greedy ids are the same in at least 48 of 50 prompts, the others differing first at a tie under 1e-3.
+greedy ids are the same in at least 48 of 50 prompts, any other differing first at a tie (< 1e-3).
 """
 import argparse
 import json
@@ -26,7 +26,8 @@ BOUND, NEEDED = 1e-3, 48
 
 
 def logits(program, path, ids, n):
-    out = subprocess.run([program, path, str(n), *map(str, ids)], stdout=subprocess.PIPE, check=True)
+    out = subprocess.run([program, path, str(n), *map(str, ids)], stdout=subprocess.PIPE,
+                         check=True)
     y = np.frombuffer(out.stdout, "<f4")
     if y.size == 0 or y.size % n:
         sys.exit(f"check-logits: {program} printed {y.size} numbers, not {n} rows")

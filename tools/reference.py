@@ -6,9 +6,9 @@ Usage: make reference, or
        python3 tools/reference.py smollm2-135m=FILE.gguf gemma3-270m=FILE.gguf
 Needs: pip install torch transformers gguf tokenizers jinja2 numpy
        pip install --no-deps accelerate psutil
-Writes tests/golden/model/NAME.jsonl. With --dump DIR also full logits and layer outputs (.npy); with
---ppl TEXT also DIR/NAME.ppl.json, the ids of the text's first 40 windows of 512. Those are big and
-are not kept in the tree.
+Writes tests/golden/model/NAME.jsonl. With --dump DIR also full logits and layer outputs (.npy);
+with --ppl TEXT also DIR/NAME.ppl.json, the ids of the text's first 40 windows of 512. Those are
+big and are not kept in the tree.
 
 The first line of a golden file describes it; each further line is one prompt:
   ids     the prompt (ids, so that no tokenizer matters; the text is there for people)
@@ -16,7 +16,7 @@ The first line of a golden file describes it; each further line is one prompt:
   top     per step named in `steps`: the 8 largest logits as [id, logit], largest first; step 0 is
           the prompt's last position
   max     per such step: the largest |logit|
-  ties    steps at which the two largest logits are less than 1e-3 apart, as [step, id of the second]
+  ties    steps whose two largest logits are less than 1e-3 apart, as [step, id of the second]
 All figures come from one float32 pass over prompt and answer with the weights unpacked exactly. The
 candidates are drafted by a faster batched run first, and corrected until the single pass agrees.
 """
@@ -81,8 +81,8 @@ CONTINUED = [  # as plain text
     "人工智能是",
     "🙂🚀 emoji are",
     "    four spaces\tand a tab\n\n\nand three line ends",
-    "Dear Ms. Holloway,\n\nThank you for your letter of 12 March. I am writing to tell you that the "
-    "committee met last week, read your proposal with care, and decided, after a long discussion,",
+    "Dear Ms. Holloway,\n\nThank you for your letter of 12 March. I am writing to tell you that "
+    "the committee met last week, read your proposal with care, and decided, after a long discussion,",
     "Question: Which gas do plants take in?\nAnswer: Carbon dioxide.\nQuestion: Which gas do they "
     "give off?\nAnswer:",
     "The theorem states that, for every continuous function on a closed interval, there is",
@@ -300,7 +300,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("models", nargs="+", metavar="NAME=FILE")
     p.add_argument("--out", type=pathlib.Path, default=OUT)
-    p.add_argument("--dump", type=pathlib.Path, help="also write full logits and layer outputs here")
+    p.add_argument("--dump", type=pathlib.Path, help="full logits, layer outputs go here")
     p.add_argument("--ppl", metavar="TEXT", help="with --dump: window ids and perplexity of a text")
     p.add_argument("--no-golden", action="store_true")
     p.add_argument("-t", type=int, default=os.cpu_count(), help="threads")
