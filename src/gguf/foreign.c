@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * foreign.c - names the formats people hand us instead of GGUF. */
-#include "gguf/gguf_internal.h"
+#include "gguf/internal.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -42,6 +42,7 @@ sb_status sb_gguf_refuse_foreign(const unsigned char *p, size_t n, sb_error *err
     if (n < 4) {
         return SB_FAIL(err, SB_UNSUPPORTED, "byte 0: magic: not GGUF: the file has %zu bytes", n);
     }
-    return SB_FAIL(err, SB_UNSUPPORTED, "byte 0: magic: not GGUF: %02x %02x %02x %02x (47 47 55 46)",
-                   p[0], p[1], p[2], p[3]);
+    return SB_FAIL(err, SB_UNSUPPORTED,
+                   "byte 0: magic: not GGUF: %02x %02x %02x %02x (47 47 55 46)", p[0], p[1], p[2],
+                   p[3]);
 }

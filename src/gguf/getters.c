@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * getters.c - typed, range-checked reading of metadata. */
-#include "gguf/gguf_internal.h"
+#include "gguf/internal.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-static const struct { const char *name; size_t bytes; } types[SB_GGUF_TYPE_COUNT] = {
-    [SB_GGUF_U8] = {"u8", 1},       [SB_GGUF_I8] = {"i8", 1},     [SB_GGUF_U16] = {"u16", 2},
-    [SB_GGUF_I16] = {"i16", 2},     [SB_GGUF_U32] = {"u32", 4},   [SB_GGUF_I32] = {"i32", 4},
-    [SB_GGUF_F32] = {"f32", 4},     [SB_GGUF_BOOL] = {"bool", 1}, [SB_GGUF_STR] = {"string", 0},
-    [SB_GGUF_ARR] = {"array", 0},   [SB_GGUF_U64] = {"u64", 8},   [SB_GGUF_I64] = {"i64", 8},
+static const struct {
+    const char *name;
+    size_t bytes;
+} types[SB_GGUF_TYPE_COUNT] = {
+    [SB_GGUF_U8] = {"u8", 1},     [SB_GGUF_I8] = {"i8", 1},     [SB_GGUF_U16] = {"u16", 2},
+    [SB_GGUF_I16] = {"i16", 2},   [SB_GGUF_U32] = {"u32", 4},   [SB_GGUF_I32] = {"i32", 4},
+    [SB_GGUF_F32] = {"f32", 4},   [SB_GGUF_BOOL] = {"bool", 1}, [SB_GGUF_STR] = {"string", 0},
+    [SB_GGUF_ARR] = {"array", 0}, [SB_GGUF_U64] = {"u64", 8},   [SB_GGUF_I64] = {"i64", 8},
     [SB_GGUF_F64] = {"f64", 8},
 };
 
@@ -30,13 +33,27 @@ bool sb_gguf_load_int(sb_gguf_type type, const unsigned char *p, int64_t *out, b
     *too_big = false;
     switch (type) {
     case SB_GGUF_U8:
-    case SB_GGUF_BOOL: *out = p[0]; return true;
-    case SB_GGUF_I8: *out = (int8_t)p[0]; return true;
-    case SB_GGUF_U16: *out = p[0] | p[1] << 8; return true;
-    case SB_GGUF_I16: *out = (int16_t)(p[0] | p[1] << 8); return true;
-    case SB_GGUF_U32: *out = sb_gguf_u32(p); return true;
-    case SB_GGUF_I32: *out = (int32_t)sb_gguf_u32(p); return true;
-    case SB_GGUF_I64: *out = (int64_t)sb_gguf_u64(p); return true;
+    case SB_GGUF_BOOL:
+        *out = p[0];
+        return true;
+    case SB_GGUF_I8:
+        *out = (int8_t)p[0];
+        return true;
+    case SB_GGUF_U16:
+        *out = p[0] | p[1] << 8;
+        return true;
+    case SB_GGUF_I16:
+        *out = (int16_t)(p[0] | p[1] << 8);
+        return true;
+    case SB_GGUF_U32:
+        *out = sb_gguf_u32(p);
+        return true;
+    case SB_GGUF_I32:
+        *out = (int32_t)sb_gguf_u32(p);
+        return true;
+    case SB_GGUF_I64:
+        *out = (int64_t)sb_gguf_u64(p);
+        return true;
     case SB_GGUF_U64:
         u = sb_gguf_u64(p);
         *too_big = u > INT64_MAX;
@@ -46,7 +63,8 @@ bool sb_gguf_load_int(sb_gguf_type type, const unsigned char *p, int64_t *out, b
     case SB_GGUF_F64:
     case SB_GGUF_STR:
     case SB_GGUF_ARR:
-    case SB_GGUF_TYPE_COUNT: break;
+    case SB_GGUF_TYPE_COUNT:
+        break;
     }
     return false;
 }
@@ -92,9 +110,9 @@ sb_status sb_gguf_shard_int(const sb_gguf_shard *s, const sb_gguf_int *want, int
     if (!sb_gguf_load_int(kv->type, kv->data, &v, &too_big)) return fail_type(kv, "integer", err);
     if (too_big || v < want->lo || v > want->hi) {
         return SB_FAIL(err, SB_CORRUPT,
-                       "byte %" PRIu64 ": %.*s: %s%" PRId64 " (%" PRId64 " to %" PRId64 ")", kv->offset,
-                       sb_gguf_shown(kv->key), kv->key.p, too_big ? "above " : "", v, want->lo,
-                       want->hi);
+                       "byte %" PRIu64 ": %.*s: %s%" PRId64 " (%" PRId64 " to %" PRId64 ")",
+                       kv->offset, sb_gguf_shown(kv->key), kv->key.p, too_big ? "above " : "", v,
+                       want->lo, want->hi);
     }
     *out = v;
     return SB_OK;
@@ -166,13 +184,12 @@ sb_status sb_gguf_kv_int_at(const sb_gguf *g, const sb_gguf_kv *kv, uint64_t i, 
 {
     const bool is_array = kv->type == SB_GGUF_ARR;
     if (is_array && i >= kv->count) {
-        return sb_gguf_name_file(g, 0,
-                                 SB_FAIL(err, SB_CORRUPT,
-                                         "byte %" PRIu64 ": %.*s: %" PRIu64
-                                         " elements (at least %" PRIu64 ")",
-                                         kv->offset, sb_gguf_shown(kv->key), kv->key.p, kv->count,
-                                         i + 1),
-                                 err);
+        return sb_gguf_name_file(
+            g, 0,
+            SB_FAIL(err, SB_CORRUPT,
+                    "byte %" PRIu64 ": %.*s: %" PRIu64 " elements (at least %" PRIu64 ")",
+                    kv->offset, sb_gguf_shown(kv->key), kv->key.p, kv->count, i + 1),
+            err);
     }
     const unsigned char *p = kv->data + (is_array ? i * sb_gguf_type_bytes(kv->elem) : 0);
     int64_t v;
@@ -181,12 +198,11 @@ sb_status sb_gguf_kv_int_at(const sb_gguf *g, const sb_gguf_kv *kv, uint64_t i, 
         return sb_gguf_name_file(g, 0, fail_type(kv, "integers", err), err);
     }
     if (too_big) {
-        return sb_gguf_name_file(g, 0,
-                                 SB_FAIL(err, SB_CORRUPT,
-                                         "byte %" PRIu64 ": %.*s: element %" PRIu64
-                                         " exceeds 2^63-1",
-                                         kv->offset, sb_gguf_shown(kv->key), kv->key.p, i),
-                                 err);
+        return sb_gguf_name_file(
+            g, 0,
+            SB_FAIL(err, SB_CORRUPT, "byte %" PRIu64 ": %.*s: element %" PRIu64 " exceeds 2^63-1",
+                    kv->offset, sb_gguf_shown(kv->key), kv->key.p, i),
+            err);
     }
     *out = v;
     return SB_OK;
@@ -197,8 +213,9 @@ static sb_status check_array(const sb_gguf_kv *kv, uint64_t count, sb_error *err
 {
     if (kv->type != SB_GGUF_ARR) return fail_type(kv, "array", err);
     if (kv->count != count) {
-        return SB_FAIL(err, SB_CORRUPT, "byte %" PRIu64 ": %.*s: %" PRIu64 " elements (%" PRIu64 ")",
-                       kv->offset, sb_gguf_shown(kv->key), kv->key.p, kv->count, count);
+        return SB_FAIL(err, SB_CORRUPT,
+                       "byte %" PRIu64 ": %.*s: %" PRIu64 " elements (%" PRIu64 ")", kv->offset,
+                       sb_gguf_shown(kv->key), kv->key.p, kv->count, count);
     }
     return SB_OK;
 }
@@ -244,8 +261,8 @@ sb_status sb_gguf_kv_ints(const sb_gguf *g, const sb_gguf_kv *kv, int32_t *out, 
         if (v < INT32_MIN || v > INT32_MAX) {
             return sb_gguf_name_file(g, 0,
                                      SB_FAIL(err, SB_CORRUPT,
-                                             "byte %" PRIu64 ": %.*s: element %" PRIu64 " is %" PRId64
-                                             " (32 bits)",
+                                             "byte %" PRIu64 ": %.*s: element %" PRIu64
+                                             " is %" PRId64 " (32 bits)",
                                              kv->offset, sb_gguf_shown(kv->key), kv->key.p, i, v),
                                      err);
         }

@@ -3,7 +3,7 @@
  *
  * Shard 1 holds the metadata; the others are found beside it by its own name, read by the same
  * parser, and must agree with it about the set they belong to. */
-#include "gguf/gguf_internal.h"
+#include "gguf/internal.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -104,7 +104,8 @@ static sb_status check_belongs(const sb_gguf *g, int32_t i_shard, sb_error *err)
                             ours->bytes == kv->bytes &&
                             memcmp(ours->data, kv->data, (size_t)kv->bytes) == 0;
         if (agrees) continue;
-        return SB_FAIL(err, SB_CORRUPT, "byte %" PRIu64 ": key '%.*s': differs from shard 1: another model",
+        return SB_FAIL(err, SB_CORRUPT,
+                       "byte %" PRIu64 ": key '%.*s': differs from shard 1: another model",
                        kv->offset, sb_gguf_shown(kv->key), kv->key.p);
     }
     return SB_OK;
@@ -134,12 +135,13 @@ static sb_status check_first_name(const sb_gguf *g, int64_t no, int64_t n_shards
     const bool named = parse_suffix(g->shards[0].path, &name_no, &name_count);
     if (no != 0) {
         return SB_FAIL(err, SB_INVALID,
-                       "split.no: this is shard %" PRId64 " of %" PRId64 "; open the first one", no + 1,
-                       n_shards);
+                       "split.no: this is shard %" PRId64 " of %" PRId64 "; open the first one",
+                       no + 1, n_shards);
     }
     if (!named || name_no != 1 || name_count != n_shards) {
         return SB_FAIL(err, SB_INVALID,
-                       "split.count: %" PRId64 ": the name must end in -00001-of-%05" PRId64 ".gguf",
+                       "split.count: %" PRId64 ": the name must end in -00001-of-%05" PRId64
+                       ".gguf",
                        n_shards, n_shards);
     }
     return SB_OK;
@@ -179,9 +181,9 @@ static sb_status open_others(sb_gguf *g, int64_t n_shards, int64_t n_tensors, sb
         if (s != SB_OK) return sb_gguf_name_file(g, (int32_t)i, s, err);
     }
     if ((int64_t)g->n_tensors != n_tensors) {
-        const sb_status s = SB_FAIL(err, SB_CORRUPT,
-                                    "split.tensors.count: %" PRId64 " (the shards hold %zu)", n_tensors,
-                                    g->n_tensors);
+        const sb_status s =
+            SB_FAIL(err, SB_CORRUPT, "split.tensors.count: %" PRId64 " (the shards hold %zu)",
+                    n_tensors, g->n_tensors);
         return sb_gguf_name_file(g, 0, s, err);
     }
     return SB_OK;
@@ -196,8 +198,8 @@ static sb_status index_tensors(sb_gguf *g, sb_error *err)
         if (sb_name_index_add(&g->tensor_index, g->tensors, sizeof(*t), i) == i) continue;
         const unsigned char *name = (const unsigned char *)t->name.p;
         const uint64_t at = (uint64_t)(name - g->shards[t->i_shard].map.p);
-        const sb_status s = SB_FAIL(err, SB_CORRUPT, "byte %" PRIu64 ": tensor '%.*s': given twice", at,
-                                    sb_gguf_shown(t->name), t->name.p);
+        const sb_status s = SB_FAIL(err, SB_CORRUPT, "byte %" PRIu64 ": tensor '%.*s': given twice",
+                                    at, sb_gguf_shown(t->name), t->name.p);
         return sb_gguf_name_file(g, t->i_shard, s, err);
     }
     return SB_OK;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * gguf_parse.c - reads one file's header, metadata and tensor directory, trusting no number of it.
  *
- * One cursor walks the mapping; every read is bounded by the bytes left, every count by the bytes its
- * records need at least, and only then is a table of that size allocated. String arrays are walked
- * here once so that nobody who reads them later can fail. Tensor extents are checked after the
- * walk, when the data section's place is known. Lines are "byte OFFSET: FIELD: what (limit)". */
-#include "gguf/gguf_internal.h"
+ * One cursor walks the mapping; every read is bounded by the bytes left, every count by the
+ * bytes its records need at least, and only then is a table of that size allocated. String
+ * arrays are walked here once so that nobody who reads them later can fail. Tensor extents are
+ * checked after the walk, when the data section's place is known. Lines are "byte OFFSET:
+ * FIELD: what (limit)". */
+#include "gguf/internal.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 
 enum {
-    KV_MIN_BYTES = 8 + 1 + 4 + 1,            /* key length, key, type, value */
+    KV_MIN_BYTES = 8 + 1 + 4 + 1,          /* key length, key, type, value */
     INFO_MIN_BYTES = 8 + 1 + 4 + 8 + 4 + 8 /* name length, name, n_dims, dim, type, offset */
 };
 
@@ -68,12 +69,13 @@ static sb_status take_count(cursor *c, const char *field, uint64_t max, uint64_t
     SB_TRY(take_u64(c, field, out));
     if (*out > left(c) / min_bytes) {
         return SB_FAIL(c->err, SB_CORRUPT,
-                       "byte %" PRIu64 ": %s: %" PRIu64 " exceeds the file (%" PRIu64 " bytes left)",
+                       "byte %" PRIu64 ": %s: %" PRIu64 " exceeds the file (%" PRIu64
+                       " bytes left)",
                        at, field, *out, left(c));
     }
     if (*out > max) {
-        return SB_FAIL(c->err, SB_LIMIT, "byte %" PRIu64 ": %s: %" PRIu64 " (limit %" PRIu64 ")", at,
-                       field, *out, max);
+        return SB_FAIL(c->err, SB_LIMIT, "byte %" PRIu64 ": %s: %" PRIu64 " (limit %" PRIu64 ")",
+                       at, field, *out, max);
     }
     return SB_OK;
 }
@@ -87,8 +89,9 @@ static sb_status take_name(cursor *c, const char *field, uint64_t max, sb_str *o
     SB_TRY(take_u64(c, field, &n));
     if (n == 0) return SB_FAIL(c->err, SB_CORRUPT, "byte %" PRIu64 ": %s: empty", at, field);
     if (n > max) {
-        return SB_FAIL(c->err, SB_LIMIT, "byte %" PRIu64 ": %s: length %" PRIu64 " (limit %" PRIu64 ")",
-                       at, field, n, max);
+        return SB_FAIL(c->err, SB_LIMIT,
+                       "byte %" PRIu64 ": %s: length %" PRIu64 " (limit %" PRIu64 ")", at, field, n,
+                       max);
     }
     SB_TRY(take(c, n, field, &p));
     for (uint64_t i = 0; i < n; i++) {
@@ -109,11 +112,12 @@ static sb_status take_name(cursor *c, const char *field, uint64_t max, sb_str *o
 static sb_status fail_string(const cursor *c, uint64_t at, uint64_t n, uint64_t room)
 {
     if (n > SB_MAX_STRING_BYTES) {
-        return SB_FAIL(c->err, SB_LIMIT, "byte %" PRIu64 ": string: length %" PRIu64 " (limit %d)", at,
-                       n, SB_MAX_STRING_BYTES);
+        return SB_FAIL(c->err, SB_LIMIT, "byte %" PRIu64 ": string: length %" PRIu64 " (limit %d)",
+                       at, n, SB_MAX_STRING_BYTES);
     }
     return SB_FAIL(c->err, SB_CORRUPT,
-                   "byte %" PRIu64 ": string: length %" PRIu64 " (%" PRIu64 " bytes left)", at, n, room);
+                   "byte %" PRIu64 ": string: length %" PRIu64 " (%" PRIu64 " bytes left)", at, n,
+                   room);
 }
 
 /* Moves over n strings. */
@@ -150,8 +154,8 @@ static sb_status take_type(cursor *c, const char *field, sb_gguf_type *out)
     uint32_t t = 0;
     SB_TRY(take_u32(c, field, &t));
     if (t >= SB_GGUF_TYPE_COUNT) {
-        return SB_FAIL(c->err, SB_CORRUPT, "byte %" PRIu64 ": %s: %" PRIu32 " (limit %d)", at, field, t,
-                       SB_GGUF_TYPE_COUNT - 1);
+        return SB_FAIL(c->err, SB_CORRUPT, "byte %" PRIu64 ": %s: %" PRIu32 " (limit %d)", at,
+                       field, t, SB_GGUF_TYPE_COUNT - 1);
     }
     *out = (sb_gguf_type)t;
     return SB_OK;
@@ -162,8 +166,8 @@ static sb_status take_array_head(cursor *c, sb_gguf_kv *kv)
     const uint64_t at = c->at;
     SB_TRY(take_type(c, "array element type", &kv->elem));
     if (kv->elem == SB_GGUF_ARR) {
-        return SB_FAIL(c->err, SB_UNSUPPORTED, "byte %" PRIu64 ": array of '%.*s': nested arrays", at,
-                       sb_gguf_shown(kv->key), kv->key.p);
+        return SB_FAIL(c->err, SB_UNSUPPORTED, "byte %" PRIu64 ": array of '%.*s': nested arrays",
+                       at, sb_gguf_shown(kv->key), kv->key.p);
     }
     const size_t size = sb_gguf_type_bytes(kv->elem);
     return take_count(c, "array length", SB_MAX_ARRAY, size ? size : 8, &kv->count);
@@ -264,8 +268,9 @@ static sb_status measure(sb_gguf_tensor *t, uint64_t at, sb_error *err)
     const sb_format_info *f = sb_format_get(t->format);
     if (t->ne[0] % f->block_elems != 0) {
         return SB_FAIL(err, SB_CORRUPT,
-                       "byte %" PRIu64 ": tensor '%.*s': row of %" PRId64 " (multiple of %d in %s)", at,
-                       sb_gguf_shown(t->name), t->name.p, t->ne[0], (int)f->block_elems, f->name);
+                       "byte %" PRIu64 ": tensor '%.*s': row of %" PRId64 " (multiple of %d in %s)",
+                       at, sb_gguf_shown(t->name), t->name.p, t->ne[0], (int)f->block_elems,
+                       f->name);
     }
     int64_t rows, elems, row_bytes, bytes;
     bool over = ckd_mul(&rows, t->ne[1], t->ne[2]);
@@ -274,8 +279,9 @@ static sb_status measure(sb_gguf_tensor *t, uint64_t at, sb_error *err)
     over |= ckd_mul(&row_bytes, t->ne[0] / f->block_elems, (int64_t)f->block_bytes);
     over |= ckd_mul(&bytes, rows, row_bytes);
     if (over) {
-        return SB_FAIL(err, SB_CORRUPT, "byte %" PRIu64 ": tensor '%.*s': size overflow (2^63-1 bytes)",
-                       at, sb_gguf_shown(t->name), t->name.p);
+        return SB_FAIL(err, SB_CORRUPT,
+                       "byte %" PRIu64 ": tensor '%.*s': size overflow (2^63-1 bytes)", at,
+                       sb_gguf_shown(t->name), t->name.p);
     }
     t->bytes = (uint64_t)bytes;
     return SB_OK;
@@ -296,8 +302,9 @@ static sb_status read_infos(cursor *c, sb_gguf *g, int32_t i_shard, size_t n)
 {
     const size_t first = g->n_tensors;
     if (n > SB_MAX_TENSORS - first) {
-        return SB_FAIL(c->err, SB_LIMIT, "byte 8: tensor_count: %zu with the shards before (limit %d)",
-                       first + n, SB_MAX_TENSORS);
+        return SB_FAIL(c->err, SB_LIMIT,
+                       "byte 8: tensor_count: %zu with the shards before (limit %d)", first + n,
+                       SB_MAX_TENSORS);
     }
     sb_gguf_tensor *all = sb_realloc(g->tensors, first + n + 1, sizeof(*all)); // + 1: never empty
     if (!all) return SB_FAIL(c->err, SB_NO_MEMORY, "tensor directory: %zu entries", first + n);
@@ -323,17 +330,17 @@ static sb_status place(const cursor *c, const sb_gguf_shard *s, uint64_t data_at
     const uint64_t data_bytes = c->end > data_at ? c->end - data_at : 0;
     uint64_t end;
     if (t->offset % s->alignment != 0) {
-        return SB_FAIL(c->err, SB_CORRUPT,
-                       "byte %" PRIu64 ": tensor '%.*s': offset %" PRIu64 " (alignment %" PRIu64 ")",
-                       offset_field_at(c, t), sb_gguf_shown(t->name), t->name.p, t->offset,
-                       s->alignment);
+        return SB_FAIL(
+            c->err, SB_CORRUPT,
+            "byte %" PRIu64 ": tensor '%.*s': offset %" PRIu64 " (alignment %" PRIu64 ")",
+            offset_field_at(c, t), sb_gguf_shown(t->name), t->name.p, t->offset, s->alignment);
     }
     if (ckd_add(&end, t->offset, t->bytes) || end > data_bytes) {
         return SB_FAIL(c->err, SB_CORRUPT,
                        "byte %" PRIu64 ": tensor '%.*s': offset %" PRIu64 " + %" PRIu64
                        " bytes (data has %" PRIu64 ")",
-                       offset_field_at(c, t), sb_gguf_shown(t->name), t->name.p, t->offset, t->bytes,
-                       data_bytes);
+                       offset_field_at(c, t), sb_gguf_shown(t->name), t->name.p, t->offset,
+                       t->bytes, data_bytes);
     }
     t->offset += data_at;
     t->data = c->p + t->offset;
@@ -368,8 +375,8 @@ static sb_status check_overlap(const cursor *c, const sb_gguf_tensor *t, size_t 
         if (b->offset - a->offset >= a->bytes) continue;
         status = SB_FAIL(c->err, SB_CORRUPT,
                          "byte %" PRIu64 ": tensor '%.*s' overlaps '%.*s' (ends at %" PRIu64 ")",
-                         b->offset, half_shown(b->name), b->name.p, half_shown(a->name),
-                         a->name.p, a->offset + a->bytes);
+                         b->offset, half_shown(b->name), b->name.p, half_shown(a->name), a->name.p,
+                         a->offset + a->bytes);
     }
     sb_free(order);
     return status;
@@ -396,7 +403,8 @@ static sb_status read_version(cursor *c, sb_gguf_shard *s)
     if (s->version == 2 || s->version == 3) return SB_OK;
     if ((s->version & 0xffffu) == 0 && s->version != 0) {
         return SB_FAIL(c->err, SB_UNSUPPORTED,
-                       "byte 4: version: 0x%08" PRIx32 ": the file has the other byte order (endian)",
+                       "byte 4: version: 0x%08" PRIx32
+                       ": the file has the other byte order (endian)",
                        s->version);
     }
     return SB_FAIL(c->err, SB_UNSUPPORTED, "byte 4: version: %" PRIu32 " (2 or 3)", s->version);

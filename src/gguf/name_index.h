@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * name_index.h - finds a record by its name; a small hash table that a hostile file cannot slow down.
+ * name_index.h - finds a record by its name, at a speed that no hostile file can spoil.
  *
  * Purpose     Open addressing over an array of records that each begin with an sb_str. Names are
  *             hashed with SipHash-1-3 under a random key, so nobody can choose colliding names.
@@ -19,8 +19,8 @@ typedef struct sb_name_index {
 /* Room for n_max records (n_max < 2^30). */
 sb_status sb_name_index_init(sb_name_index *x, size_t n_max, sb_error *err) SB_MUST_USE;
 void sb_name_index_deinit(sb_name_index *x);
-/* Adds record i of `records` (stride bytes each). Returns i, or the record that has that name already
- * (then nothing is added). */
+/* Adds record i of `records` (stride bytes each). Returns i, or the record that has that name
+ * already (then nothing is added). */
 size_t sb_name_index_add(sb_name_index *x, const void *records, size_t stride, size_t i);
 /* The record called `name`, or SIZE_MAX. An index that was never initialised is empty. */
 size_t sb_name_index_find(const sb_name_index *x, const void *records, size_t stride, sb_str name);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * writer.c - collects metadata and tensor descriptions as bytes, and lays the file out at the end.
  *
- * Metadata and directory grow as the bytes they will be in the file, so writing is four runs: header,
- * metadata, directory, data. One emit function serves buffer and file. */
+ * Metadata and directory grow as the bytes they will be in the file, so writing is four runs:
+ * header, metadata, directory, data. One emit function serves buffer and file. */
 #include "gguf/writer.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "gguf/gguf_internal.h"
+#include "gguf/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -127,16 +127,16 @@ sb_status sb_gguf_add_str(sb_gguf_writer *w, const char *key, sb_str v, sb_error
     return end_kv(w, mark, s);
 }
 
-static sb_status add_array_head(sb_gguf_writer *w, const char *key, sb_gguf_type elem, uint64_t count,
-                                sb_error *err)
+static sb_status add_array_head(sb_gguf_writer *w, const char *key, sb_gguf_type elem,
+                                uint64_t count, sb_error *err)
 {
     SB_TRY(add_key(w, key, SB_GGUF_ARR, err));
     SB_TRY(add_le(&w->kv, elem, 4, err));
     return add_le(&w->kv, count, 8, err);
 }
 
-sb_status sb_gguf_add_array(sb_gguf_writer *w, const char *key, sb_gguf_type elem, const void *values,
-                            uint64_t count, sb_error *err)
+sb_status sb_gguf_add_array(sb_gguf_writer *w, const char *key, sb_gguf_type elem,
+                            const void *values, uint64_t count, sb_error *err)
 {
     const size_t mark = w->kv.n;
     size_t bytes;
@@ -168,7 +168,8 @@ static sb_status size_of(const sb_gguf_out *t, uint64_t *out, sb_error *err)
     for (int32_t i = 0; i < t->n_dims && !bad; i++) {
         bad = t->ne[i] < 1 || ckd_mul(&bytes, bytes, i ? t->ne[i] : t->ne[0] / f->block_elems);
     }
-    if (bad) return SB_FAIL(err, SB_INVALID, "tensor '%.80s': shape does not fit %s", t->name, f->name);
+    if (bad)
+        return SB_FAIL(err, SB_INVALID, "tensor '%.80s': shape does not fit %s", t->name, f->name);
     *out = (uint64_t)bytes;
     return SB_OK;
 }
@@ -277,7 +278,8 @@ sb_status sb_gguf_write_file(const sb_gguf_writer *w, uint32_t alignment, const 
     char part[SB_MAX_PATH_BYTES], shown[SB_GGUF_SHOWN_PATH_BYTES];
     sb_path_escape(shown, sizeof(shown), path);
     const int n = snprintf(part, sizeof(part), "%s.part", path);
-    if (n < 0 || (size_t)n >= sizeof(part)) return SB_FAIL(err, SB_LIMIT, "%s: path too long", shown);
+    if (n < 0 || (size_t)n >= sizeof(part))
+        return SB_FAIL(err, SB_LIMIT, "%s: path too long", shown);
     sink k = {.file = fopen(part, "wbe")};
     if (!k.file) {
         const int e = errno;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * writer.h - makes a GGUF file: metadata entries, tensors, then all of it into a buffer or a file.
  *
- * Purpose     For tests, tools and, later, converters. Writes what it is told: names and values are
- *             not judged, so a test may also make a file that the reader must refuse.
+ * Purpose     For tests, tools and, later, converters. Writes what it is told: names and values
+ *             are not judged, so a test may also make a file that the reader must refuse.
  * Ownership   Keys and values are copied when added; tensor data is borrowed until the file is
  *             written. The writer owns the rest until sb_gguf_writer_free().
- * Errors      SB_NO_MEMORY, SB_LIMIT, SB_IO, SB_INVALID (a shape that its format cannot hold). After a
- *             failed call the writer is as it was before the call.
+ * Errors      SB_NO_MEMORY, SB_LIMIT, SB_IO, SB_INVALID (a shape that its format cannot hold).
+ *             After a failed call the writer is as it was before the call.
  * Threads     One user at a time. */
 #ifndef SB_GGUF_WRITER_H
 #define SB_GGUF_WRITER_H
@@ -35,14 +35,14 @@ sb_status sb_gguf_add_float(sb_gguf_writer *w, const char *key, sb_gguf_type typ
                             sb_error *err) SB_MUST_USE;
 sb_status sb_gguf_add_str(sb_gguf_writer *w, const char *key, sb_str v, sb_error *err) SB_MUST_USE;
 /* An array of a fixed-size type; values: count of them, little-endian. */
-sb_status sb_gguf_add_array(sb_gguf_writer *w, const char *key, sb_gguf_type elem, const void *values,
-                            uint64_t count, sb_error *err) SB_MUST_USE;
+sb_status sb_gguf_add_array(sb_gguf_writer *w, const char *key, sb_gguf_type elem,
+                            const void *values, uint64_t count, sb_error *err) SB_MUST_USE;
 sb_status sb_gguf_add_strs(sb_gguf_writer *w, const char *key, const sb_str *values, uint64_t count,
                            sb_error *err) SB_MUST_USE;
 sb_status sb_gguf_add_tensor(sb_gguf_writer *w, const sb_gguf_out *t, sb_error *err) SB_MUST_USE;
 
-/* Both write version 3 with tensors in the order added, each padded to `alignment` (a power of two;
- * 0: the default of 32). Add "general.alignment" yourself when it is another. */
+/* Both write version 3 with tensors in the order added, each padded to `alignment` (a power of
+ * two; 0: the default of 32). Add "general.alignment" yourself when it is another. */
 sb_status sb_gguf_write_buf(const sb_gguf_writer *w, uint32_t alignment, sb_buf *out,
                             sb_error *err) SB_MUST_USE;
 /* Writes PATH.part, then moves it into place. */

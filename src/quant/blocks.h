@@ -9,23 +9,45 @@
 #define SB_QUANT_BLOCKS_H
 #include "quant/quant.h"
 
-typedef struct sb_block_q4_0 { unsigned char d[2], qs[16]; } sb_block_q4_0;
-typedef struct sb_block_q4_1 { unsigned char d[2], m[2], qs[16]; } sb_block_q4_1;
-typedef struct sb_block_q5_0 { unsigned char d[2], qh[4], qs[16]; } sb_block_q5_0;
-typedef struct sb_block_q5_1 { unsigned char d[2], m[2], qh[4], qs[16]; } sb_block_q5_1;
-typedef struct sb_block_q8_0 { unsigned char d[2], qs[32]; } sb_block_q8_0;
-typedef struct sb_block_q2_k { unsigned char scales[16], qs[64], d[2], dmin[2]; } sb_block_q2_k;
-typedef struct sb_block_q3_k { unsigned char hmask[32], qs[64], scales[12], d[2]; } sb_block_q3_k;
-typedef struct sb_block_q4_k { unsigned char d[2], dmin[2], scales[12], qs[128]; } sb_block_q4_k;
+typedef struct sb_block_q4_0 {
+    unsigned char d[2], qs[16];
+} sb_block_q4_0;
+typedef struct sb_block_q4_1 {
+    unsigned char d[2], m[2], qs[16];
+} sb_block_q4_1;
+typedef struct sb_block_q5_0 {
+    unsigned char d[2], qh[4], qs[16];
+} sb_block_q5_0;
+typedef struct sb_block_q5_1 {
+    unsigned char d[2], m[2], qh[4], qs[16];
+} sb_block_q5_1;
+typedef struct sb_block_q8_0 {
+    unsigned char d[2], qs[32];
+} sb_block_q8_0;
+typedef struct sb_block_q2_k {
+    unsigned char scales[16], qs[64], d[2], dmin[2];
+} sb_block_q2_k;
+typedef struct sb_block_q3_k {
+    unsigned char hmask[32], qs[64], scales[12], d[2];
+} sb_block_q3_k;
+typedef struct sb_block_q4_k {
+    unsigned char d[2], dmin[2], scales[12], qs[128];
+} sb_block_q4_k;
 typedef struct sb_block_q5_k {
     unsigned char d[2], dmin[2], scales[12], qh[32], qs[128];
 } sb_block_q5_k;
-typedef struct sb_block_q6_k { unsigned char ql[128], qh[64], scales[16], d[2]; } sb_block_q6_k;
-typedef struct sb_block_iq4_nl { unsigned char d[2], qs[16]; } sb_block_iq4_nl;
+typedef struct sb_block_q6_k {
+    unsigned char ql[128], qh[64], scales[16], d[2];
+} sb_block_q6_k;
+typedef struct sb_block_iq4_nl {
+    unsigned char d[2], qs[16];
+} sb_block_iq4_nl;
 typedef struct sb_block_iq4_xs {
     unsigned char d[2], scales_h[2], scales_l[4], qs[128];
 } sb_block_iq4_xs;
-typedef struct sb_block_mxfp4 { unsigned char e, qs[16]; } sb_block_mxfp4;
+typedef struct sb_block_mxfp4 {
+    unsigned char e, qs[16];
+} sb_block_mxfp4;
 
 static inline uint16_t sb_load_u16(const unsigned char *p)
 {
@@ -48,7 +70,7 @@ float sb_e8m0_half(unsigned char e);
 /* 6-bit scale and minimum of sub-block j (0..7) of Q4_K and Q5_K. */
 void sb_q4_k_scale_min(const unsigned char scales[12], int j, int *scale, int *min);
 
-#define X(name, id, elems, bytes, unpack) \
+#define X(name, id, elems, bytes, unpack)                                                          \
     void unpack(const unsigned char *src, float *dst, int64_t n);
 #include "quant/formats.def"
 #undef X

@@ -52,7 +52,10 @@ bool sb_format_find(uint32_t id, sb_format *out)
 
 const char *sb_format_id_name(uint32_t id)
 {
-    static const struct { uint32_t id; const char *name; } others[] = {
+    static const struct {
+        uint32_t id;
+        const char *name;
+    } others[] = {
 #define X(ID, NAME) {ID, NAME},
 #include "quant/other_ids.def"
 #undef X

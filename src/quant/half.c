@@ -7,7 +7,10 @@
 
 static float from_bits(uint32_t u)
 {
-    union { uint32_t u; float f; } v = {.u = u};
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = u};
     return v.f;
 }
 
@@ -26,7 +29,10 @@ float sb_f16_to_f32(uint16_t h)
 
 uint16_t sb_f32_to_f16(float f)
 {
-    union { float f; uint32_t u; } v = {.f = f};
+    union {
+        float f;
+        uint32_t u;
+    } v = {.f = f};
     const uint32_t sign = v.u >> 16 & 0x8000u;
     const uint32_t abs = v.u & 0x7fffffffu;
     if (abs > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (abs >> 13 & 0x3ffu)); // quiet NaN

@@ -14,7 +14,10 @@ const int8_t sb_mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, 
 
 float sb_e8m0_half(unsigned char e)
 {
-    union { uint32_t u; float f; } v;
+    union {
+        uint32_t u;
+        float f;
+    } v;
     v.u = e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23;
     return v.f;
 }
@@ -33,7 +36,10 @@ void sb_q4_k_scale_min(const unsigned char scales[12], int j, int *scale, int *m
 void sb_unpack_f32(const unsigned char *src, float *dst, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        union { uint32_t u; float f; } v = {.u = sb_load_u32(src + 4 * i)};
+        union {
+            uint32_t u;
+            float f;
+        } v = {.u = sb_load_u32(src + 4 * i)};
         dst[i] = v.f;
     }
 }
@@ -159,7 +165,8 @@ void sb_unpack_q3_k(const unsigned char *src, float *dst, int64_t n)
             const int top2 = b.scales[8 + g % 4] >> (2 * (g / 4)) & 3;
             const float scale = d * (float)((low4 | top2 << 4) - 32);
             for (int l = 0; l < 16; l++) {
-                const int below = high[l] >> (4 * half + i_shift) & 1 ? 0 : 4; // a clear bit takes 4
+                const int below =
+                    high[l] >> (4 * half + i_shift) & 1 ? 0 : 4; // a clear bit takes 4
                 dst[16 * g + l] = scale * (float)((qs[l] >> (2 * i_shift) & 3) - below);
             }
         }

@@ -3,17 +3,18 @@
  *
  * Purpose     Same options, same bytes, on every machine. Weights are random blocks of the wanted
  *             format, scaled so that a row of k values has a standard deviation near 1/sqrt(k).
- * Formats     A matrix takes kformat when given and its rows fit (multiples of 256), else format; where
- *             that does not fit either it falls back to Q8_0, then F16, as real files do.
+ * Formats     A matrix takes kformat when given and its rows fit (multiples of 256), else
+ *             format; where that does not fit either it falls back to Q8_0, then F16, as real
+ *             files do.
  * Errors      SB_INVALID for options that make no model; what the writer may return. */
 #ifndef SB_TESTS_TINY_H
 #define SB_TESTS_TINY_H
 #include "gguf/writer.h"
 
 typedef struct sb_tiny {
-    const char *arch; /* "llama" or "gemma3" */
-    sb_format format; /* of the matrices */
-    sb_format kformat; /* SB_FORMAT_COUNT: none */
+    const char *arch;      /* "llama" or "gemma3" */
+    sb_format format;      /* of the matrices */
+    sb_format kformat;     /* SB_FORMAT_COUNT: none */
     sb_format embd_format; /* of token_embd; SB_FORMAT_COUNT: as the matrices */
     int32_t n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, n_ctx;
     int32_t window; /* gemma3 only */
@@ -21,7 +22,8 @@ typedef struct sb_tiny {
     uint64_t seed;
 } sb_tiny;
 
-/* llama, Q8_0, 2 layers, 64 wide, 4 heads of 16, 2 kv heads, ff 128, vocab 512, context 512, tied. */
+/* llama, Q8_0, 2 layers, 64 wide, 4 heads of 16, 2 kv heads, ff 128, vocab 512, context 512,
+ * tied. */
 void sb_tiny_defaults(sb_tiny *o);
 /* Writes the model to path. */
 sb_status sb_tiny_write(const sb_tiny *o, const char *path, sb_error *err) SB_MUST_USE;

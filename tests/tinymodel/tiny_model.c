@@ -22,10 +22,21 @@ typedef struct job {
 
 void sb_tiny_defaults(sb_tiny *o)
 {
-    *o = (sb_tiny){.arch = "llama", .format = SB_F_Q8_0, .kformat = SB_FORMAT_COUNT,
-                   .embd_format = SB_FORMAT_COUNT, .n_layers = 2, .n_embd = 64, .n_ff = 128,
-                   .n_heads = 4, .n_kv_heads = 2, .head_dim = 16, .n_vocab = 512, .n_ctx = 512,
-                   .window = 8, .tied = true, .seed = 1};
+    *o = (sb_tiny){.arch = "llama",
+                   .format = SB_F_Q8_0,
+                   .kformat = SB_FORMAT_COUNT,
+                   .embd_format = SB_FORMAT_COUNT,
+                   .n_layers = 2,
+                   .n_embd = 64,
+                   .n_ff = 128,
+                   .n_heads = 4,
+                   .n_kv_heads = 2,
+                   .head_dim = 16,
+                   .n_vocab = 512,
+                   .n_ctx = 512,
+                   .window = 8,
+                   .tied = true,
+                   .seed = 1};
 }
 
 static bool fits(sb_format f, int64_t k)
@@ -115,8 +126,7 @@ static sb_status add_layer(job *j, int32_t i_layer)
 static sb_status add_tensors(job *j)
 {
     const sb_tiny *o = j->o;
-    const sb_format f =
-        fits(o->embd_format, o->n_embd) ? o->embd_format : choose(o, o->n_embd);
+    const sb_format f = fits(o->embd_format, o->n_embd) ? o->embd_format : choose(o, o->n_embd);
     SB_TRY(add_matrix(j, "token_embd.weight", o->n_embd, o->n_vocab, f));
     for (int32_t i = 0; i < o->n_layers; i++) {
         SB_TRY(add_layer(j, i));
@@ -170,7 +180,10 @@ static sb_status check(const sb_tiny *o, sb_error *err)
     if (strcmp(o->arch, "llama") != 0 && strcmp(o->arch, "gemma3") != 0) {
         return SB_FAIL(err, SB_INVALID, "arch: %.40s (llama or gemma3)", o->arch);
     }
-    const struct { const char *name; int32_t v, lo, hi; } rows[] = {
+    const struct {
+        const char *name;
+        int32_t v, lo, hi;
+    } rows[] = {
         {"layers", o->n_layers, 1, SB_MAX_LAYERS},
         {"embd", o->n_embd, 2, SB_MAX_EMBD},
         {"ff", o->n_ff, 1, SB_MAX_FF},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tiny_vocab.c - small complete vocabularies: byte-level BPE for llama, SentencePiece-style for gemma3.
+ * tiny_vocab.c - small complete vocabularies: byte-level BPE for llama, SentencePiece-style for
+ * gemma3.
  *
  * Every byte string can be encoded. Tokens beyond the necessary ones are letter groups that merges
  * (or scores) reach, in a fixed order, then unused ones, up to the wanted size. */
@@ -106,8 +107,8 @@ static void build_bpe(vocab *x)
 
 static void build_spm(vocab *x)
 {
-    static const char *const controls[] = {"<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>",
-                                           "<end_of_turn>"};
+    static const char *const controls[] = {"<pad>", "<eos>",           "<bos>",
+                                           "<unk>", "<start_of_turn>", "<end_of_turn>"};
     for (size_t i = 0; i < SB_ARRAY_LEN(controls); i++) {
         push(x, controls[i], CONTROL);
     }
@@ -159,9 +160,9 @@ static sb_status add_numbers(sb_gguf_writer *w, const vocab *x, bool scores, sb_
             p[4 * i + k] = (unsigned char)(u >> (8 * k));
         }
     }
-    const sb_status s = sb_gguf_add_array(
-        w, scores ? "tokenizer.ggml.scores" : "tokenizer.ggml.token_type",
-        scores ? SB_GGUF_F32 : SB_GGUF_I32, p, (uint64_t)x->n, err);
+    const sb_status s =
+        sb_gguf_add_array(w, scores ? "tokenizer.ggml.scores" : "tokenizer.ggml.token_type",
+                          scores ? SB_GGUF_F32 : SB_GGUF_I32, p, (uint64_t)x->n, err);
     sb_free(p);
     return s;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tiny_weights.c - random blocks of every format with a wanted spread.
  *
- * Quants are uniform random; only the scales are chosen, from the known spread of uniform quants, so
- * every bit of a block is exercised. Formats with a minimum get one that centres the values. */
+ * Quants are uniform random; only the scales are chosen, from the known spread of uniform
+ * quants, so every bit of a block is exercised. Formats with a minimum get one that centres the
+ * values. */
 #include "quant/blocks.h"
 #include "tiny.h"
 
@@ -75,17 +76,23 @@ static void set_scales(sb_format f, unsigned char *p, double dev, uint64_t *s)
     const double d4 = near(dev / q4, s), d5 = near(dev / q5, s);
     const double d2k = near(dev / (9.5 * 1.12), s);
     switch (f) {
-    case SB_F_Q4_0: put_f16(p, any_sign(d4, s)); break;
+    case SB_F_Q4_0:
+        put_f16(p, any_sign(d4, s));
+        break;
     case SB_F_Q4_1:
         put_f16(p, d4);
         put_f16(p + 2, -7.5 * d4);
         break;
-    case SB_F_Q5_0: put_f16(p, any_sign(d5, s)); break;
+    case SB_F_Q5_0:
+        put_f16(p, any_sign(d5, s));
+        break;
     case SB_F_Q5_1:
         put_f16(p, d5);
         put_f16(p + 2, -15.5 * d5);
         break;
-    case SB_F_Q8_0: put_f16(p, near(dev / 73.9, s)); break;
+    case SB_F_Q8_0:
+        put_f16(p, near(dev / 73.9, s));
+        break;
     case SB_F_Q2_K:
         for (int i = 0; i < 16; i++) {
             const unsigned v = 4 + p[i] % 12;
@@ -94,7 +101,9 @@ static void set_scales(sb_format f, unsigned char *p, double dev, uint64_t *s)
         put_f16(p + offsetof(sb_block_q2_k, d), d2k);
         put_f16(p + offsetof(sb_block_q2_k, dmin), 1.5 * d2k);
         break;
-    case SB_F_Q3_K: put_f16(p + offsetof(sb_block_q3_k, d), near(dev / (2.35 * 18.5), s)); break;
+    case SB_F_Q3_K:
+        put_f16(p + offsetof(sb_block_q3_k, d), near(dev / (2.35 * 18.5), s));
+        break;
     case SB_F_Q4_K:
         fill_q4_k_scales(p + offsetof(sb_block_q4_k, scales), s);
         put_f16(p, d4 / k6);
@@ -105,20 +114,32 @@ static void set_scales(sb_format f, unsigned char *p, double dev, uint64_t *s)
         put_f16(p, d5 / k6);
         put_f16(p + 2, 15.5 * d5 / k6);
         break;
-    case SB_F_Q6_K: put_f16(p + offsetof(sb_block_q6_k, d), near(dev / (18.5 * 73.9), s)); break;
-    case SB_F_IQ4_NL: put_f16(p, any_sign(near(dev / 68.7, s), s)); break;
-    case SB_F_IQ4_XS: put_f16(p, near(dev / (68.7 * 18.5), s)); break;
-    case SB_F_MXFP4: p[0] = (unsigned char)(128 + (int)floor(log2(near(dev / 5.85, s)) + 0.5)); break;
+    case SB_F_Q6_K:
+        put_f16(p + offsetof(sb_block_q6_k, d), near(dev / (18.5 * 73.9), s));
+        break;
+    case SB_F_IQ4_NL:
+        put_f16(p, any_sign(near(dev / 68.7, s), s));
+        break;
+    case SB_F_IQ4_XS:
+        put_f16(p, near(dev / (68.7 * 18.5), s));
+        break;
+    case SB_F_MXFP4:
+        p[0] = (unsigned char)(128 + (int)floor(log2(near(dev / 5.85, s)) + 0.5));
+        break;
     case SB_F_F32:
     case SB_F_F16:
     case SB_F_BF16:
-    case SB_FORMAT_COUNT: break;
+    case SB_FORMAT_COUNT:
+        break;
     }
 }
 
 static void put_plain(sb_format f, unsigned char *p, float v)
 {
-    union { float f; uint32_t u; } bits = {.f = v};
+    union {
+        float f;
+        uint32_t u;
+    } bits = {.f = v};
     if (f == SB_F_F16) bits.u = sb_f32_to_f16(v);
     if (f == SB_F_BF16) bits.u = sb_f32_to_bf16(v);
     const int n = sb_format_get(f)->block_bytes;

@@ -33,12 +33,18 @@ static bool parse_format(const char *s, sb_format *out)
 
 static bool parse_option(sb_tiny *o, const char *name, const char *value)
 {
-    const struct { const char *name; int32_t *v; } numbers[] = {
-        {"--layers", &o->n_layers},     {"--embd", &o->n_embd},       {"--ff", &o->n_ff},
-        {"--heads", &o->n_heads},       {"--kv-heads", &o->n_kv_heads}, {"--vocab", &o->n_vocab},
-        {"--head-dim", &o->head_dim}, {"--window", &o->window},     {"--ctx", &o->n_ctx},
+    const struct {
+        const char *name;
+        int32_t *v;
+    } numbers[] = {
+        {"--layers", &o->n_layers},   {"--embd", &o->n_embd},         {"--ff", &o->n_ff},
+        {"--heads", &o->n_heads},     {"--kv-heads", &o->n_kv_heads}, {"--vocab", &o->n_vocab},
+        {"--head-dim", &o->head_dim}, {"--window", &o->window},       {"--ctx", &o->n_ctx},
     };
-    const struct { const char *name; sb_format *v; } formats[] = {
+    const struct {
+        const char *name;
+        sb_format *v;
+    } formats[] = {
         {"--format", &o->format}, {"--kformat", &o->kformat}, {"--embd-format", &o->embd_format}};
     for (size_t i = 0; i < SB_ARRAY_LEN(numbers); i++) {
         if (strcmp(name, numbers[i].name) == 0) return parse_number(value, numbers[i].v);

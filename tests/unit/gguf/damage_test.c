@@ -7,7 +7,7 @@
 #include "gguf_build.h"
 
 #include "base/alloc.h"
-#include "gguf/gguf_internal.h"
+#include "gguf/internal.h"
 #include "gguf/writer.h"
 
 #include <stdio.h>
@@ -33,7 +33,8 @@ static void walk_array(const sb_gguf *g, const sb_gguf_kv *kv)
     (void)!sb_gguf_kv_floats(g, kv, floats, kv->count, NULL);
     (void)!sb_gguf_kv_int_at(g, kv, kv->count - 1, &v, NULL);
     if (sb_gguf_kv_strs(g, kv, strs, kv->count, NULL) == SB_OK) {
-        for (uint64_t i = 0; i < kv->count; i++) assert_inside(g, strs[i].p, strs[i].n);
+        for (uint64_t i = 0; i < kv->count; i++)
+            assert_inside(g, strs[i].p, strs[i].n);
     }
     free(strs);
     free(floats);
@@ -77,8 +78,16 @@ static sb_buf make_file(void)
     static const unsigned char bools[3] = {1, 0, 1};
     const sb_str words[3] = {{.p = "<s>", .n = 3}, {.p = "a", .n = 1}, {.p = NULL, .n = 0}};
     const sb_gguf_out tensors[3] = {
-        {.name = "token_embd.weight", .format = SB_F_Q4_1, .n_dims = 2, .ne = {96, 40}, .data = zeros},
-        {.name = "blk.0.attn_norm.weight", .format = SB_F_F32, .n_dims = 1, .ne = {33}, .data = zeros},
+        {.name = "token_embd.weight",
+         .format = SB_F_Q4_1,
+         .n_dims = 2,
+         .ne = {96, 40},
+         .data = zeros},
+        {.name = "blk.0.attn_norm.weight",
+         .format = SB_F_F32,
+         .n_dims = 1,
+         .ne = {33},
+         .data = zeros},
         {.name = "x", .format = SB_F_Q4_K, .n_dims = 3, .ne = {256, 2, 2}, .data = zeros},
     };
     sb_gguf_writer *w = NULL;
@@ -91,7 +100,8 @@ static sb_buf make_file(void)
         char key[32];
         const sb_gguf_type type = (sb_gguf_type)t;
         snprintf(key, sizeof(key), "one.%s", sb_gguf_type_name(type));
-        if (sb_gguf_type_bytes(type) && type != SB_GGUF_BOOL) OK(sb_gguf_add_int(w, key, type, 1, NULL));
+        if (sb_gguf_type_bytes(type) && type != SB_GGUF_BOOL)
+            OK(sb_gguf_add_int(w, key, type, 1, NULL));
         snprintf(key, sizeof(key), "two.%s", sb_gguf_type_name(type));
         if (sb_gguf_type_bytes(type)) {
             OK(sb_gguf_add_array(w, key, type, type == SB_GGUF_BOOL ? bools : zeros, 3, NULL));
@@ -99,7 +109,8 @@ static sb_buf make_file(void)
     }
     OK(sb_gguf_add_int(w, "yes", SB_GGUF_BOOL, 1, NULL));
     OK(sb_gguf_add_strs(w, "tokenizer.ggml.tokens", words, 3, NULL));
-    for (int i = 0; i < 3; i++) OK(sb_gguf_add_tensor(w, &tensors[i], NULL));
+    for (int i = 0; i < 3; i++)
+        OK(sb_gguf_add_tensor(w, &tensors[i], NULL));
     OK(sb_gguf_write_buf(w, 0, &out, NULL));
     sb_gguf_writer_free(w);
     return out;
@@ -165,7 +176,8 @@ static void every_byte(void **state)
         }
         file.p[at] = (char)was;
     }
-    assert_true(n_opened > 1000 && n_refused > 1000); // the damage is neither all fatal nor all mild
+    assert_true(n_opened > 1000 &&
+                n_refused > 1000); // the damage is neither all fatal nor all mild
     sb_buf_deinit(&file);
 }
 
@@ -185,7 +197,8 @@ static void random_pairs(void **state)
             file.p[at[k]] = (char)(x >> 3);
         }
         (void)try_bytes(file.p, file.n);
-        for (int k = 1; k >= 0; k--) file.p[at[k]] = was[k];
+        for (int k = 1; k >= 0; k--)
+            file.p[at[k]] = was[k];
     }
     assert_true(try_bytes(file.p, file.n));
     sb_buf_deinit(&file);

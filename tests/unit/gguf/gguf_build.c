@@ -49,7 +49,8 @@ void raw_u8(raw *r, unsigned v)
 
 void raw_u32(raw *r, uint32_t v)
 {
-    for (int i = 0; i < 4; i++) raw_u8(r, v >> (8 * i) & 255u);
+    for (int i = 0; i < 4; i++)
+        raw_u8(r, v >> (8 * i) & 255u);
 }
 
 void raw_u64(raw *r, uint64_t v)
@@ -105,7 +106,8 @@ void raw_info(raw *r, const char *name, uint32_t n_dims, const uint64_t *ne, uin
 {
     raw_str(r, name);
     raw_u32(r, n_dims);
-    for (uint32_t i = 0; i < n_dims && i < 8; i++) raw_u64(r, ne[i]);
+    for (uint32_t i = 0; i < n_dims && i < 8; i++)
+        raw_u64(r, ne[i]);
     raw_u32(r, type);
     raw_u64(r, offset);
 }

@@ -97,7 +97,8 @@ static void tensors_come_back(void **state)
     (void)state;
     float f[6] = {1, 2, 3, 4, 5, 6};
     unsigned char q[2 * 34 * 3];
-    for (size_t i = 0; i < sizeof(q); i++) q[i] = (unsigned char)i;
+    for (size_t i = 0; i < sizeof(q); i++)
+        q[i] = (unsigned char)i;
     sb_gguf_writer *w = new_writer();
     OK(sb_gguf_add_int(w, "general.alignment", SB_GGUF_U32, 64, NULL));
     const sb_gguf_out a = {.name = "a", .format = SB_F_F32, .n_dims = 1, .ne = {6}, .data = f};
@@ -167,7 +168,9 @@ static void getters_check_type_and_range(void **state)
     sb_gguf *g = with_numbers();
     sb_error err = {0};
     int64_t i = 77;
-    const struct { const char *key, *words; } ints[] = {
+    const struct {
+        const char *key, *words;
+    } ints[] = {
         {"n", "w.gguf: byte |n: 513|1 to 512"},
         {"minus", "minus: -1|1 to 512"},
         {"huge", "huge: above 9223372036854775807"},
@@ -188,9 +191,15 @@ static void getters_check_type_and_range(void **state)
     assert_int_equal(i, -9);
 
     double d = 77;
-    const struct { const char *key, *words; } floats[] = {
-        {"nan", "nan: "}, {"inf", "inf: inf"},      {"half", "half: 32.5|0 to 1"},
-        {"n", "n: 513"},  {"text", "type string|number"}, {"huge", "huge: 9.2"},
+    const struct {
+        const char *key, *words;
+    } floats[] = {
+        {"nan", "nan: "},
+        {"inf", "inf: inf"},
+        {"half", "half: 32.5|0 to 1"},
+        {"n", "n: 513"},
+        {"text", "type string|number"},
+        {"huge", "huge: 9.2"},
     };
     for (size_t k = 0; k < SB_ARRAY_LEN(floats); k++) {
         const sb_gguf_float want = {.key = floats[k].key, .lo = 0, .hi = 1};
@@ -257,7 +266,8 @@ static void write_shard(const shard_opts *o)
     sb_gguf_writer *w = NULL;
     float f[4];
     char name[8];
-    for (int i = 0; i < 4; i++) f[i] = (float)o->i_tensor;
+    for (int i = 0; i < 4; i++)
+        f[i] = (float)o->i_tensor;
     snprintf(name, sizeof(name), "t%d", o->i_tensor);
     OK(sb_gguf_writer_new(&w, NULL));
     if (o->no == 0 || o->extra) {
@@ -279,13 +289,15 @@ static const char *const names[3] = {"m-00001-of-00003.gguf", "m-00002-of-00003.
 static void write_set(void)
 {
     for (int i = 0; i < 3; i++) {
-        write_shard(&(shard_opts){.name = names[i], .no = i, .count = 3, .total = 3, .i_tensor = i});
+        write_shard(
+            &(shard_opts){.name = names[i], .no = i, .count = 3, .total = 3, .i_tensor = i});
     }
 }
 
 static void remove_set(void)
 {
-    for (int i = 0; i < 3; i++) temp_remove(names[i]);
+    for (int i = 0; i < 3; i++)
+        temp_remove(names[i]);
 }
 
 static void a_split_set_is_one_model(void **state)
@@ -315,7 +327,8 @@ static void a_split_set_is_one_model(void **state)
     const char *path = temp_path(names[0]);
     const char *slash = strrchr(path, '/');
     const char *dir = slash;
-    while (dir > path && dir[-1] != '/') dir--;
+    while (dir > path && dir[-1] != '/')
+        dir--;
     snprintf(around, sizeof(around), "%.*s/../%.*s/%s", (int)(slash - path), path,
              (int)(slash - dir), dir, names[0]);
     OK(sb_gguf_open(&g, around, NULL));
@@ -347,7 +360,8 @@ static void g24_split_sets(void **state)
 
     refuse_set(0, &(shard_opts){.count = 0, .total = 3}, SB_CORRUPT, "split.count: 0|1 to 1024");
     refuse_set(0, &(shard_opts){.count = 65535, .total = 3}, SB_CORRUPT, "split.count: 65535|1024");
-    refuse_set(0, &(shard_opts){.count = 4, .total = 3}, SB_INVALID, "split.count: 4|-00001-of-00004");
+    refuse_set(0, &(shard_opts){.count = 4, .total = 3}, SB_INVALID,
+               "split.count: 4|-00001-of-00004");
     refuse_set(0, &(shard_opts){.no = 1, .count = 3, .total = 3}, SB_INVALID, "shard 2 of 3");
     refuse_set(0, &(shard_opts){.no = 3, .count = 3, .total = 3}, SB_CORRUPT, "split.no: 3|0 to 2");
     refuse_set(0, &(shard_opts){.count = 3, .total = 4}, SB_CORRUPT,
@@ -370,11 +384,16 @@ static void g24_totals_and_names(void **state)
 {
     (void)state;
     for (int i = 0; i < 3; i++) { // all agree on a wrong total
-        write_shard(&(shard_opts){.name = names[i], .no = i, .count = 3, .total = 5, .i_tensor = i});
+        write_shard(
+            &(shard_opts){.name = names[i], .no = i, .count = 3, .total = 5, .i_tensor = i});
     }
     expect_path_refused(temp_path(names[0]), SB_CORRUPT, "split.tensors.count: 5|hold 3");
     write_set();
-    write_shard(&(shard_opts){.name = names[1], .no = 1, .count = 3, .total = 3, .i_tensor = 1,
+    write_shard(&(shard_opts){.name = names[1],
+                              .no = 1,
+                              .count = 3,
+                              .total = 3,
+                              .i_tensor = 1,
                               .extra = "llama"}); // repeating shard 1's word is harmless
     sb_gguf *g = NULL;
     OK(sb_gguf_open(&g, temp_path(names[0]), NULL));
@@ -393,7 +412,8 @@ static void a_broken_shard_is_named(void **state)
     (void)state;
     write_set();
     write_file(temp_path(names[2]), "GGUF\1\0\0\0", 8);
-    expect_path_refused(temp_path(names[0]), SB_UNSUPPORTED, "m-00003-of-00003.gguf: byte 4: version");
+    expect_path_refused(temp_path(names[0]), SB_UNSUPPORTED,
+                        "m-00003-of-00003.gguf: byte 4: version");
     remove_set();
 }
 
@@ -403,13 +423,15 @@ static void long_paths_keep_the_name(void **state)
     char dots[201] = "", path[1024];
     const char *base = temp_path("x.gguf");
     const char *slash = strrchr(base, '/');
-    for (int i = 0; i < 200; i++) dots[i] = i % 2 ? '.' : '/';
+    for (int i = 0; i < 200; i++)
+        dots[i] = i % 2 ? '.' : '/';
     snprintf(path, sizeof(path), "%.*s%s%s", (int)(slash - base), base, dots, slash);
     write_file(path, "GGUF\1\0\0\0", 8);
     expect_path_refused(path, SB_UNSUPPORTED, "x.gguf: byte 4: version: 1");
     assert_int_equal(remove(path), 0);
     write_file(temp_path("e\033[1m\n.gguf"), "GGUF\1\0\0\0", 8); // no control bytes get out
-    expect_path_refused(temp_path("e\033[1m\n.gguf"), SB_UNSUPPORTED, "e\\x1B[1m\\x0A.gguf: byte 4");
+    expect_path_refused(temp_path("e\033[1m\n.gguf"), SB_UNSUPPORTED,
+                        "e\\x1B[1m\\x0A.gguf: byte 4");
     temp_remove("e\033[1m\n.gguf");
 }
 

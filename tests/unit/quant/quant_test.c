@@ -15,13 +15,19 @@ enum { GOLDEN_MAX_BYTES = 65536 };
 
 static uint32_t bits_of(float f)
 {
-    union { float f; uint32_t u; } v = {.f = f};
+    union {
+        float f;
+        uint32_t u;
+    } v = {.f = f};
     return v.u;
 }
 
 static float of_bits(uint32_t u)
 {
-    union { uint32_t u; float f; } v = {.u = u};
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = u};
     return v.f;
 }
 
@@ -183,12 +189,9 @@ static void row_bytes_count_blocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unpackers_equal_golden_bits),
-        cmocka_unit_test(every_half_converts),
-        cmocka_unit_test(half_rounding_is_nearest_even),
-        cmocka_unit_test(every_bf16_converts),
-        cmocka_unit_test(ids_are_found_and_named),
-        cmocka_unit_test(row_bytes_count_blocks),
+        cmocka_unit_test(unpackers_equal_golden_bits),   cmocka_unit_test(every_half_converts),
+        cmocka_unit_test(half_rounding_is_nearest_even), cmocka_unit_test(every_bf16_converts),
+        cmocka_unit_test(ids_are_found_and_named),       cmocka_unit_test(row_bytes_count_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

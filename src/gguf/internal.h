@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * gguf_internal.h - what the files of the gguf room share: the open model and its shards. */
+ * internal.h - what the files of the gguf room share: the open model and its shards. */
 #ifndef SB_GGUF_INTERNAL_H
 #define SB_GGUF_INTERNAL_H
 #include "gguf/gguf.h"
 #include "gguf/name_index.h"
 
 enum {
-    SB_GGUF_ALIGNMENT = 32,       /* when general.alignment is absent */
+    SB_GGUF_ALIGNMENT = 32,        /* when general.alignment is absent */
     SB_GGUF_SHOWN_NAME_BYTES = 48, /* of a key or tensor name in an error's line */
     SB_GGUF_SHOWN_PATH_BYTES = 100
 };
@@ -33,21 +33,22 @@ struct sb_gguf {
     sb_name_index tensor_index;
 };
 
-/* Reads the header, metadata and tensor directory of shards[i_shard], whose map is open, and appends
- * its tensors to g. Errors lack the file's name; the caller puts it in front. */
+/* Reads the header, metadata and tensor directory of shards[i_shard], whose map is open, and
+ * appends its tensors to g. Errors lack the file's name; the caller puts it in front. */
 sb_status sb_gguf_parse_shard(sb_gguf *g, int32_t i_shard, sb_error *err) SB_MUST_USE;
 /* What a file that does not begin with "GGUF" is: always fails, naming it. */
 sb_status sb_gguf_refuse_foreign(const unsigned char *p, size_t n, sb_error *err) SB_MUST_USE;
 
-/* As sb_gguf_open, from n bytes in memory (borrowed until close) called "memory" in errors: for tests
- * and fuzzing, where a buffer of the exact size catches every read beyond it. */
-sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n, sb_error *err) SB_MUST_USE;
+/* As sb_gguf_open, from n bytes in memory (borrowed until close) called "memory" in errors: for
+ * tests and fuzzing, where a buffer of the exact size catches every read beyond it. */
+sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n,
+                             sb_error *err) SB_MUST_USE;
 
 /* Puts the path of a shard before an error's line; returns code. */
 sb_status sb_gguf_name_file(const sb_gguf *g, int32_t i_shard, sb_status code, sb_error *err);
 const sb_gguf_kv *sb_gguf_shard_find(const sb_gguf_shard *s, const char *key);
-/* The value of an integer or bool at p. False when type is no integer. *too_big: it is an u64 above
- * INT64_MAX (then *out is INT64_MAX). */
+/* The value of an integer or bool at p. False when type is no integer. *too_big: it is an u64
+ * above INT64_MAX (then *out is INT64_MAX). */
 bool sb_gguf_load_int(sb_gguf_type type, const unsigned char *p, int64_t *out, bool *too_big);
 /* As sb_gguf_get_int, within one shard; the error lacks the file's name. */
 sb_status sb_gguf_shard_int(const sb_gguf_shard *s, const sb_gguf_int *want, int64_t *out,
