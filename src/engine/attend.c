@@ -57,18 +57,13 @@ static void finish(const sb_engine *e, const sb_job *j, const sb_tile *t, int32_
     const sb_step *s = &e->model->plan.steps[j->first];
     const int32_t group = s->n_head / s->n_kv_head, d = s->head_dim;
     const sb_rows *out = &e->rows[s->out[0]];
-    const int64_t c0 = (int64_t)head * group * d, width = e->model->plan.bufs[s->out[0]].width;
+    const int64_t c0 = (int64_t)head * group * d;
     for (int32_t i = 0; i < t->n; i++) {
         const size_t r = (size_t)(t->row0 + i);
         float *y = out->f + r * out->stride + c0;
         memcpy(y, mem->acc + (size_t)(i * group * d), (size_t)(group * d) * sizeof *y);
         for (int32_t h = 0; h < group; h++) e->kern.scale(y + h * d, 1 / mem->l[i * group + h], d);
-        unsigned char *act = out->act + r * out->act_stride;
-        if (j->q_buf < 0) continue;
-        if (j->q_act == SB_ACT_A8)
-            e->kern.quant_a8(y, c0, group * d, width, act);
-        else
-            e->kern.quant_a16(y, c0, group * d, width, act);
+        if (j->q_buf >= 0) sb_engine_quantise(e, j, (int32_t)r, c0, group * d);
     }
 }
 

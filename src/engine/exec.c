@@ -82,21 +82,34 @@ static void store_kv(const sb_engine *e, const sb_step *s, int32_t r)
     }
 }
 
-/* Row r of a buffer as the next product reads it. */
+/* Row r of a buffer as the next products read it. */
 static void quantise_row(const sb_engine *e, const sb_job *j, int32_t r)
 {
-    const float *x = row_at(&e->rows[j->q_buf], r);
+    const sb_rows *b = &e->rows[j->q_buf];
     const int64_t k = e->model->plan.bufs[j->q_buf].width;
-    unsigned char *dst = j->for_head
-                             ? e->head_act + (size_t)e->batch.logit_row[r] * e->head_stride
-                             : e->rows[j->q_buf].act + (size_t)r * e->rows[j->q_buf].act_stride;
-    switch (j->q_act) {
-    case SB_ACT_F32: memcpy(dst, x, (size_t)k * sizeof *x); return;
-    case SB_ACT_A8: e->kern.quant_a8(x, 0, k, k, dst); return;
-    case SB_ACT_A16: e->kern.quant_a16(x, 0, k, k, dst); return;
-    case SB_ACT_COUNT: break;
+    if (!j->for_head) {
+        sb_engine_quantise(e, j, r, 0, k);
+        return;
     }
-    sb_unreachable("every activation kind is listed");
+    unsigned char *dst = e->head_act + (size_t)e->batch.logit_row[r] * e->head_stride;
+    if (e->head_kind == SB_ACT_F32)
+        memcpy(dst, row_at(b, r), (size_t)k * sizeof(float));
+    else if (e->head_kind == SB_ACT_A8)
+        e->kern.quant_a8(row_at(b, r), 0, k, k, dst);
+    else
+        e->kern.quant_a16(row_at(b, r), 0, k, k, dst);
+}
+
+void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n)
+{
+    const sb_rows *b = &e->rows[j->q_buf];
+    const int64_t k = e->model->plan.bufs[j->q_buf].width;
+    if (j->q_acts & 1u << SB_ACT_A8)
+        e->kern.quant_a8(row_at(b, r) + k0, k0, n, k,
+                         b->act[SB_ACT_A8] + (size_t)r * b->act_stride[SB_ACT_A8]);
+    if (j->q_acts & 1u << SB_ACT_A16)
+        e->kern.quant_a16(row_at(b, r) + k0, k0, n, k,
+                          b->act[SB_ACT_A16] + (size_t)r * b->act_stride[SB_ACT_A16]);
 }
 
 static void run_rows(sb_engine *e, const sb_job *j, int i_thread, int n_threads)
@@ -167,11 +180,11 @@ static void run_matmul(sb_engine *e, const sb_job *j, int32_t i_job)
             const int32_t b = first + n - base < p->n_panel ? first + n - base : p->n_panel;
             base += p->n_panel;
             if (a >= b) continue;
-            const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]], s->fine);
+            const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
             const bool f = act == SB_ACT_F32;
             const sb_rows *out = &e->rows[s->out[c]];
-            const product d = {.x = f ? (const unsigned char *)in->f : in->act,
-                               .x_stride = f ? in->stride * sizeof(float) : in->act_stride,
+            const product d = {.x = f ? (const unsigned char *)in->f : in->act[act],
+                               .x_stride = f ? in->stride * sizeof(float) : in->act_stride[act],
                                .y = out->f, .y_stride = out->stride, .n_row = e->batch.n_rows,
                                .first = a, .n = b - a, .act = act};
             run_product(e, s->w[c], s->b[c], &d);

@@ -21,20 +21,20 @@ typedef struct sb_packed {
 typedef struct sb_rows {
     float *f;
     size_t stride; /* floats */
-    unsigned char *act;
-    size_t act_stride; /* bytes */
+    unsigned char *act[SB_ACT_COUNT]; /* [F32] unused: that is f */
+    size_t act_stride[SB_ACT_COUNT];  /* bytes */
 } sb_rows;
 
 typedef enum sb_job_kind { SB_JOB_ROWS, SB_JOB_MATMUL, SB_JOB_ATTEND, SB_JOB_HEAD } sb_job_kind;
 
 /* Work between two barriers. ROWS: the steps [first, first + n) of each row by one thread, then the
- * row's keys and values for the ATTEND step `store`, then buffer q_buf quantised as q_act. */
+ * row's keys and values for the ATTEND step `store`, then buffer q_buf in each kind of q_acts. */
 typedef struct sb_job {
     sb_job_kind kind;
     int32_t first, n;
     int32_t store;   /* ATTEND step or -1 */
     int32_t q_buf;   /* buffer to quantise or -1 */
-    sb_act q_act;
+    uint32_t q_acts; /* bit sb_act */
     bool for_head;   /* only rows that want logits, into the head's rows */
 } sb_job;
 
@@ -142,6 +142,8 @@ unsigned char *sb_kv_page(const sb_session *s, int32_t kv, int32_t head, int32_t
 
 /* exec.c: runs the batch in e->batch on the pool. */
 void sb_engine_exec(sb_engine *e);
+/* Columns [k0, k0 + n) of row r of the job's buffer, in the kinds the job asks for. */
+void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n);
 /* attend.c: one tile of one KV head. */
 void sb_engine_attend(sb_engine *e, const sb_job *job, int32_t piece, int i_thread);
 #endif
