@@ -215,8 +215,8 @@ static sb_status open_rest(sb_gguf *g, sb_error *err)
     return index_tensors(g, err);
 }
 
-/* An empty model with room for one shard, and a copy of its path. */
-static sb_status new_model(sb_gguf **out, char **out_path, const char *path, sb_error *err)
+/* An empty model with room for one shard, whose path is a copy of `path`; NULL without memory. */
+static sb_gguf *new_model(const char *path, sb_error *err)
 {
     sb_gguf *g = sb_calloc(1, sizeof(*g));
     sb_gguf_shard *shards = sb_calloc(1, sizeof(*shards));
@@ -225,12 +225,13 @@ static sb_status new_model(sb_gguf **out, char **out_path, const char *path, sb_
         sb_free(own);
         sb_free(shards);
         sb_free(g);
-        return SB_FAIL(err, SB_NO_MEMORY, "%.80s: no memory to open it", path);
+        (void)SB_FAIL(err, SB_NO_MEMORY, "%.80s: no memory to open it", path);
+        return NULL;
     }
+    shards->path = own;
     g->shards = shards;
-    *out = g;
-    *out_path = own;
-    return SB_OK;
+    g->n_shards = 1;
+    return g;
 }
 
 /* Ends an opening: hands the model out, or undoes it. */
@@ -246,21 +247,20 @@ static sb_status finish_open(sb_gguf **out, sb_gguf *g, sb_status s)
 
 sb_status sb_gguf_open(sb_gguf **out, const char *path, sb_error *err)
 {
-    sb_gguf *g = NULL;
-    char *own = NULL;
-    SB_TRY(new_model(&g, &own, path, err));
-    sb_status s = add_shard(g, own, err);
+    sb_gguf *g = new_model(path, err);
+    if (!g) return SB_NO_MEMORY;
+    sb_status s = sb_map_open(&g->shards[0].map, path, err);
+    if (s == SB_OK) s = parse_last(g, err);
     if (s == SB_OK) s = open_rest(g, err);
     return finish_open(out, g, s);
 }
 
 sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n, sb_error *err)
 {
-    sb_gguf *g = NULL;
-    char *own = NULL;
-    SB_TRY(new_model(&g, &own, "memory", err));
-    g->shards[g->n_shards++] =
-        (sb_gguf_shard){.map = {.p = p, .bytes = n, .fd = -1}, .borrowed = true, .path = own};
+    sb_gguf *g = new_model("memory", err);
+    if (!g) return SB_NO_MEMORY;
+    g->shards[0].map = (sb_map){.p = p, .bytes = n, .fd = -1};
+    g->shards[0].borrowed = true;
     sb_status s = parse_last(g, err);
     if (s == SB_OK) s = open_rest(g, err);
     return finish_open(out, g, s);

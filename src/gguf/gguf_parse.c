@@ -25,6 +25,7 @@ typedef struct cursor {
     const unsigned char *p; /* the file */
     uint64_t at, end;
     sb_error *err;
+    sb_status status; /* of the take() that gave NULL */
 } cursor;
 
 static uint64_t left(const cursor *c)
@@ -32,31 +33,32 @@ static uint64_t left(const cursor *c)
     return c->end - c->at;
 }
 
-/* n bytes at the cursor, which moves behind them. */
-static sb_status take(cursor *c, uint64_t n, const char *field, const unsigned char **out)
+/* n bytes at the cursor, which moves behind them. Not there: NULL, and c->status is set. */
+static const unsigned char *take(cursor *c, uint64_t n, const char *field)
 {
     if (n > left(c)) {
-        return SB_FAIL(c->err, SB_CORRUPT,
-                       "byte %" PRIu64 ": %s: needs %" PRIu64 " bytes (%" PRIu64 " left)", c->at,
-                       field, n, left(c));
+        c->status = SB_FAIL(c->err, SB_CORRUPT,
+                            "byte %" PRIu64 ": %s: needs %" PRIu64 " bytes (%" PRIu64 " left)",
+                            c->at, field, n, left(c));
+        return NULL;
     }
-    *out = c->p + c->at;
+    const unsigned char *p = c->p + c->at;
     c->at += n;
-    return SB_OK;
+    return p;
 }
 
 static sb_status take_u32(cursor *c, const char *field, uint32_t *out)
 {
-    const unsigned char *p = NULL;
-    SB_TRY(take(c, 4, field, &p));
+    const unsigned char *p = take(c, 4, field);
+    if (!p) return c->status;
     *out = sb_gguf_u32(p);
     return SB_OK;
 }
 
 static sb_status take_u64(cursor *c, const char *field, uint64_t *out)
 {
-    const unsigned char *p = NULL;
-    SB_TRY(take(c, 8, field, &p));
+    const unsigned char *p = take(c, 8, field);
+    if (!p) return c->status;
     *out = sb_gguf_u64(p);
     return SB_OK;
 }
@@ -84,8 +86,7 @@ static sb_status take_count(cursor *c, const char *field, uint64_t max, uint64_t
 static sb_status take_name(cursor *c, const char *field, uint64_t max, sb_str *out)
 {
     const uint64_t at = c->at;
-    uint64_t n;
-    const unsigned char *p = NULL;
+    uint64_t n = 0;
     SB_TRY(take_u64(c, field, &n));
     if (n == 0) return SB_FAIL(c->err, SB_CORRUPT, "byte %" PRIu64 ": %s: empty", at, field);
     if (n > max) {
@@ -93,7 +94,8 @@ static sb_status take_name(cursor *c, const char *field, uint64_t max, sb_str *o
                        "byte %" PRIu64 ": %s: length %" PRIu64 " (limit %" PRIu64 ")", at, field, n,
                        max);
     }
-    SB_TRY(take(c, n, field, &p));
+    const unsigned char *p = take(c, n, field);
+    if (!p) return c->status;
     for (uint64_t i = 0; i < n; i++) {
         if (p[i] < 0x20 || p[i] == 0x7f) {
             return SB_FAIL(c->err, SB_CORRUPT, "byte %" PRIu64 ": %s: control byte 0x%02x in it",
@@ -136,9 +138,9 @@ static sb_status skip_strings(cursor *c, uint64_t n)
 /* Moves over n values of a fixed size; bools must be 0 or 1. */
 static sb_status skip_values(cursor *c, sb_gguf_type type, uint64_t n)
 {
-    const unsigned char *p = NULL;
     const uint64_t at = c->at;
-    SB_TRY(take(c, n * sb_gguf_type_bytes(type), "value", &p)); // n is bounded: no overflow
+    const unsigned char *p = take(c, n * sb_gguf_type_bytes(type), "value"); // bounded: no overflow
+    if (!p) return c->status;
     if (type != SB_GGUF_BOOL) return SB_OK;
     for (uint64_t i = 0; i < n; i++) {
         if (p[i] > 1) {

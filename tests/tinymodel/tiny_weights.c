@@ -57,6 +57,14 @@ static double any_sign(double v, uint64_t *state)
     return sb_tiny_random(state) >> 63 ? -v : v;
 }
 
+/* The power of two nearest to v (by ratio), without a logarithm that might differ elsewhere. */
+static int nearest_exponent(double v)
+{
+    int e;
+    const double m = frexp(v, &e); // v = m * 2^e, m in [0.5, 1)
+    return m < 0x1.6a09e667f3bcdp-1 ? e - 1 : e;
+}
+
 static void fill_q4_k_scales(unsigned char s[12], uint64_t *state)
 {
     // Equal scale and minimum, 24..55, so that dmin = d * (mean quant) centres each sub-block.
@@ -124,7 +132,7 @@ static void set_scales(sb_format f, unsigned char *p, double dev, uint64_t *s)
         put_f16(p, near(dev / (68.7 * 18.5), s));
         break;
     case SB_F_MXFP4:
-        p[0] = (unsigned char)(128 + (int)floor(log2(near(dev / 5.85, s)) + 0.5));
+        p[0] = (unsigned char)(128 + nearest_exponent(near(dev / 5.85, s)));
         break;
     case SB_F_F32:
     case SB_F_F16:
