@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * filters.c - the words behind "|" that change one value; those over lists are in gather.c. */
+#include "template/gather.h"
+#include "template/tpl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef sb_status filter_fn(sb_run *r, sb_val v, const sb_args *a, sb_val *out);
+
+static sb_status as_str(sb_run *r, sb_val v, sb_val *out)
+{
+    return sb_tpl_str(r, v, out);
+}
+
+static sb_status f_string(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    return as_str(r, v, out);
+}
+
+static sb_status change_case(sb_run *r, sb_val v, sb_case how, sb_val *out)
+{
+    SB_TRY(as_str(r, v, &v));
+    return sb_text_case(r, v, how, out);
+}
+
+static sb_status f_upper(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    return change_case(r, v, SB_CASE_UPPER, out);
+}
+
+static sb_status f_lower(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    return change_case(r, v, SB_CASE_LOWER, out);
+}
+
+static sb_status f_capitalize(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    return change_case(r, v, SB_CASE_CAPITAL, out);
+}
+
+/* The filter, unlike the method, begins words only behind blanks, dashes and opening brackets. */
+static sb_status f_title(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    sb_text b = {.r = r};
+    SB_TRY(as_str(r, v, &v));
+    for (size_t from = 0; from < v.as.s.n;) {
+        size_t end = from;
+        while (end < v.as.s.n && !strchr("- \t\n\r\f\v({[<", v.as.s.p[end])) end++;
+        while (end < v.as.s.n && strchr("- \t\n\r\f\v({[<", v.as.s.p[end])) end++;
+        sb_val word;
+        SB_TRY(sb_text_case(r, sb_text_cut(v, from, end - from), SB_CASE_CAPITAL, &word));
+        SB_TRY(sb_text_add(&b, word));
+        from = end;
+    }
+    *out = sb_text_val(&b);
+    return SB_OK;
+}
+
+static sb_status f_trim(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *chars = sb_tpl_arg(r, a, 0, "chars");
+    if (chars && chars->type == SB_VAL_NULL) chars = NULL;
+    if (chars) SB_TRY(sb_tpl_arg_str(r, chars, "chars"));
+    SB_TRY(as_str(r, v, &v));
+    SB_TRY(sb_tpl_spend(r, v.as.s.n / 32));
+    *out = sb_text_trim(v, chars, SB_TRIM_LEFT | SB_TRIM_RIGHT);
+    return SB_OK;
+}
+
+static sb_status f_replace(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *old = sb_tpl_arg(r, a, 0, "old"), *new = sb_tpl_arg(r, a, 1, "new");
+    int64_t max;
+    SB_TRY(sb_tpl_arg_int(r, a, 2, "count", -1, &max));
+    SB_TRY(sb_tpl_arg_str(r, old, "old"));
+    SB_TRY(sb_tpl_arg_str(r, new, "new"));
+    SB_TRY(as_str(r, v, &v));
+    return sb_text_replace(r, v, *old, *new, max, out);
+}
+
+static sb_status f_escape(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    static const char *const pairs[][2] = {
+        {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
+    (void)a;
+    SB_TRY(as_str(r, v, &v));
+    for (size_t i = 0; i < SB_ARRAY_LEN(pairs); i++)
+        SB_TRY(sb_text_replace(r, v, sb_val_literal(pairs[i][0]), sb_val_literal(pairs[i][1]), -1, &v));
+    *out = v;
+    return SB_OK;
+}
+
+static sb_status f_indent(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *width = sb_tpl_arg(r, a, 0, "width"), *first = sb_tpl_arg(r, a, 1, "first");
+    const sb_val *blank = sb_tpl_arg(r, a, 2, "blank");
+    sb_val pad, lines;
+    int64_t n = 4;
+    if (width && sb_val_is_str(*width)) {
+        pad = *width;
+    } else {
+        SB_TRY(sb_tpl_arg_int(r, a, 0, "width", 4, &n));
+        SB_TRY(sb_text_repeat(r, sb_val_literal(" "), n, &pad));
+    }
+    SB_TRY(as_str(r, v, &v));
+    SB_TRY(sb_text_cat(r, v, sb_val_literal("\n"), &v)); // so that a last empty line counts
+    SB_TRY(sb_text_lines(r, v, false, &lines));
+    sb_text b = {.r = r};
+    for (size_t i = 0; i < lines.as.list->n; i++) {
+        const sb_val line = lines.as.list->v[i];
+        const bool wanted = i ? line.as.s.n || (blank && sb_val_truth(*blank)) : first && sb_val_truth(*first);
+        if (i) SB_TRY(sb_text_add(&b, sb_val_literal("\n")));
+        if (wanted) SB_TRY(sb_text_add(&b, pad));
+        SB_TRY(sb_text_add(&b, line));
+    }
+    *out = sb_text_val(&b);
+    return SB_OK;
+}
+
+static sb_status f_default(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *other = sb_tpl_arg(r, a, 0, "default_value"), *falsy = sb_tpl_arg(r, a, 1, "boolean");
+    const bool missing = v.type == SB_VAL_UNDEFINED ||
+                         (falsy && sb_val_truth(*falsy) && !sb_val_truth(v));
+    *out = !missing ? v : other ? *other : sb_val_literal("");
+    return SB_OK;
+}
+
+static sb_status f_length(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    size_t n = 0;
+    (void)a;
+    if (sb_val_is_str(v)) {
+        SB_TRY(sb_tpl_spend(r, v.as.s.n / 64));
+        n = sb_text_count_cp(v);
+    } else if (v.type == SB_VAL_DICT) {
+        n = v.as.dict->n;
+    } else if (sb_val_is_seq(v)) {
+        n = v.as.list->n;
+    } else if (v.type != SB_VAL_UNDEFINED) {
+        return sb_tpl_fail(r, SB_CORRUPT, "%s has no length", sb_tpl_type_name(v));
+    }
+    *out = (sb_val){.type = SB_VAL_INT, .as.i = (int64_t)n};
+    return SB_OK;
+}
+
+/* ---- numbers ---- */
+
+/* Digits of a base with an optional sign and white space around. */
+static bool read_int(sb_val s, int64_t base, int64_t *out)
+{
+    s = sb_text_trim(s, NULL, SB_TRIM_LEFT | SB_TRIM_RIGHT);
+    size_t i = 0;
+    const bool minus = s.as.s.n && s.as.s.p[0] == '-';
+    if (s.as.s.n && (minus || s.as.s.p[0] == '+')) i++;
+    int64_t v = 0;
+    if (i == s.as.s.n || base < 2 || base > 36) return false;
+    for (; i < s.as.s.n; i++) {
+        const char c = s.as.s.p[i];
+        const int64_t d = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
+        if (d >= base || ckd_mul(&v, v, base) || (minus ? ckd_sub(&v, v, d) : ckd_add(&v, v, d)))
+            return false;
+    }
+    *out = v;
+    return true;
+}
+
+/* A plain decimal number; the dot is taken out first, as strtod would want the locale's. */
+static bool read_float(sb_val s, double *out)
+{
+    char text[64];
+    size_t o = 0;
+    int shift = 0;
+    bool dot = false, digit = false, exp = false;
+    s = sb_text_trim(s, NULL, SB_TRIM_LEFT | SB_TRIM_RIGHT);
+    if (!s.as.s.n || s.as.s.n > 40) return false;
+    for (size_t i = 0; i < s.as.s.n && !exp; i++) {
+        const char c = s.as.s.p[i];
+        if ((c | 0x20) == 'e' && digit) {
+            int64_t e = 0;
+            if (!read_int(sb_text_cut(s, i + 1, s.as.s.n - i - 1), 10, &e) || e > 999 || e < -999) return false;
+            shift += (int)e;
+            exp = true;
+        } else if (c == '.' && !dot) {
+            dot = true;
+        } else if (c >= '0' && c <= '9') {
+            digit = true;
+            shift -= dot;
+            text[o++] = c;
+        } else if (i == 0 && (c == '-' || c == '+')) {
+            text[o++] = c;
+        } else {
+            return false;
+        }
+    }
+    if (!digit) return false;
+    text[o++] = 'e';
+    if (shift < 0) text[o++] = '-';
+    const int s10 = abs(shift);
+    text[o++] = (char)('0' + s10 / 1000);
+    text[o++] = (char)('0' + s10 / 100 % 10);
+    text[o++] = (char)('0' + s10 / 10 % 10);
+    text[o++] = (char)('0' + s10 % 10);
+    text[o] = 0;
+    *out = strtod(text, NULL);
+    return true;
+}
+
+static sb_status f_int(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *other = sb_tpl_arg(r, a, 0, "default");
+    int64_t base, i = 0;
+    double f;
+    SB_TRY(sb_tpl_arg_int(r, a, 1, "base", 10, &base));
+    const bool content = sb_val_has_content(v);
+    bool ok = sb_val_whole(v, &i) || (sb_val_is_str(v) && read_int(v, base, &i));
+    if (!ok && (v.type == SB_VAL_FLOAT || sb_val_is_str(v))) {
+        f = v.as.f;
+        ok = v.type == SB_VAL_FLOAT || read_float(v, &f);
+        ok = ok && f > -9.2e18 && f < 9.2e18;
+        if (ok) i = (int64_t)f;
+    }
+    *out = (sb_val){.type = SB_VAL_INT, .from_content = content, .as.i = i};
+    if (!ok && other) *out = *other;
+    return SB_OK;
+}
+
+static sb_status f_float(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *other = sb_tpl_arg(r, a, 0, "default");
+    double f = 0;
+    const bool ok = sb_val_number(v, &f) || (sb_val_is_str(v) && read_float(v, &f));
+    *out = (sb_val){.type = SB_VAL_FLOAT, .from_content = sb_val_has_content(v), .as.f = f};
+    if (!ok && other) *out = *other;
+    return SB_OK;
+}
+
+static sb_status f_abs(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    int64_t i;
+    if (v.type == SB_VAL_FLOAT) {
+        v.as.f = fabs(v.as.f);
+    } else if (sb_val_whole(v, &i) && i != INT64_MIN) {
+        v = (sb_val){.type = SB_VAL_INT, .from_content = v.from_content, .as.i = i < 0 ? -i : i};
+    } else {
+        return sb_tpl_fail(r, SB_CORRUPT, "abs of a %s", sb_tpl_type_name(v));
+    }
+    *out = v;
+    return SB_OK;
+}
+
+static sb_status f_round(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *how = sb_tpl_arg(r, a, 1, "method");
+    int64_t digits;
+    double f;
+    SB_TRY(sb_tpl_arg_int(r, a, 0, "precision", 0, &digits));
+    if (!sb_val_number(v, &f)) return sb_tpl_fail(r, SB_CORRUPT, "round of a %s", sb_tpl_type_name(v));
+    if (digits < -300 || digits > 300) return sb_tpl_fail(r, SB_CORRUPT, "round to that precision");
+    const char first = how && sb_val_is_str(*how) && how->as.s.n ? how->as.s.p[0] : 'c';
+    const bool ceil_it = how && sb_val_is_str(*how) && how->as.s.n == 4 && first == 'c';
+    const double scale = pow(10, (double)digits), x = f * scale;
+    const double y = ceil_it ? ceil(x) : first == 'f' ? floor(x) : nearbyint(x);
+    *out = (sb_val){.type = SB_VAL_FLOAT, .from_content = v.from_content, .as.f = y / scale};
+    return SB_OK;
+}
+
+/* ---- JSON ---- */
+
+static sb_status f_tojson(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    const sb_val *ascii = sb_tpl_arg(r, a, 0, "ensure_ascii"), *indent = sb_tpl_arg(r, a, 1, "indent");
+    const sb_val *seps = sb_tpl_arg(r, a, 2, "separators"), *sort = sb_tpl_arg(r, a, 3, "sort_keys");
+    int64_t n;
+    SB_TRY(sb_tpl_arg_int(r, a, 1, "indent", -1, &n));
+    const bool lines = indent && indent->type != SB_VAL_NULL;
+    if (lines && n < 0) n = 0;
+    if (n > 64) return sb_tpl_fail(r, SB_LIMIT, "tojson with an indent over 64");
+    sb_json_options o = {.ensure_ascii = ascii && sb_val_truth(*ascii),
+                         .sort_keys = sort && sb_val_truth(*sort),
+                         .indent = lines ? (int)n : -1,
+                         .item_sep = sb_val_literal(lines ? "," : ", "),
+                         .key_sep = sb_val_literal(": ")};
+    o.item_sep.from_content = o.key_sep.from_content = true; // as all marks of JSON
+    if (seps && seps->type != SB_VAL_NULL) {
+        const sb_list *l;
+        SB_TRY(sb_tpl_items(r, *seps, &l));
+        if (l->n != 2 || !sb_val_is_str(l->v[0]) || !sb_val_is_str(l->v[1]))
+            return sb_tpl_fail(r, SB_CORRUPT, "separators must be two strings");
+        o.item_sep = l->v[0];
+        o.key_sep = l->v[1];
+    }
+    return sb_tpl_json(r, v, &o, out);
+}
+
+sb_status sb_tpl_filter(sb_run *r, unsigned id, sb_val v, const sb_args *a, sb_val *out)
+{
+    static filter_fn *const fns[] = {
+#define X(name, fn, n_min, n_max) fn,
+#include "template/filters.def"
+#undef X
+    };
+    if (!sb_tpl_filter_takes(id, a->n))
+        return sb_tpl_fail(r, SB_CORRUPT, "filter '%s' with %d arguments", sb_tpl_filter_name(id), a->n);
+    return fns[id](r, v, a, out);
+}
