@@ -162,6 +162,15 @@ static sb_status read_split(const sb_gguf *g, int64_t *n_shards, int64_t *n_tens
     return check_first_name(g, i, *n_shards, err);
 }
 
+static void drop_metadata(sb_gguf_shard *s)
+{
+    sb_name_index_deinit(&s->kv_index);
+    sb_free(s->kv);
+    s->kv = NULL;
+    s->n_kv = 0;
+}
+
+/* Shards 2 and up. Their metadata is dropped once compared: a set costs no more than a file. */
 static sb_status open_others(sb_gguf *g, int64_t n_shards, int64_t n_tensors, sb_error *err)
 {
     sb_gguf_shard *all = sb_realloc(g->shards, (size_t)n_shards, sizeof(*all));
@@ -179,6 +188,7 @@ static sb_status open_others(sb_gguf *g, int64_t n_shards, int64_t n_tensors, sb
         SB_TRY(add_shard(g, path, err));
         const sb_status s = check_split(g, (int32_t)i, n_shards, n_tensors, err);
         if (s != SB_OK) return sb_gguf_name_file(g, (int32_t)i, s, err);
+        drop_metadata(&g->shards[i]);
     }
     if ((int64_t)g->n_tensors != n_tensors) {
         const sb_status s =
@@ -272,8 +282,7 @@ void sb_gguf_close(sb_gguf *g)
     for (int32_t i = 0; i < g->n_shards; i++) {
         sb_gguf_shard *s = &g->shards[i];
         if (!s->borrowed) sb_map_close(&s->map);
-        sb_name_index_deinit(&s->kv_index);
-        sb_free(s->kv);
+        drop_metadata(s);
         sb_free(s->path);
     }
     sb_name_index_deinit(&g->tensor_index);

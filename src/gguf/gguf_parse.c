@@ -10,7 +10,6 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -97,7 +96,9 @@ static sb_status take_name(cursor *c, const char *field, uint64_t max, sb_str *o
     const unsigned char *p = take(c, n, field);
     if (!p) return c->status;
     for (uint64_t i = 0; i < n; i++) {
-        if (p[i] < 0x20 || p[i] == 0x7f) {
+        // Control characters drive terminals when a name is shown; C2 80..9F are C1 ones.
+        const bool c1 = i > 0 && p[i - 1] == 0xc2 && p[i] < 0xa0;
+        if (p[i] < 0x20 || p[i] == 0x7f || c1) {
             return SB_FAIL(c->err, SB_CORRUPT, "byte %" PRIu64 ": %s: control byte 0x%02x in it",
                            at + 8 + i, field, p[i]);
         }
@@ -355,13 +356,6 @@ static int by_offset(const void *a, const void *b)
     return ((*x)->offset > (*y)->offset) - ((*x)->offset < (*y)->offset);
 }
 
-/* Two names share the room of one. */
-static int half_shown(sb_str name)
-{
-    const int n = sb_gguf_shown(name);
-    return n < SB_GGUF_SHOWN_NAME_BYTES / 2 ? n : SB_GGUF_SHOWN_NAME_BYTES / 2;
-}
-
 /* Tensors of one file may lie in any order and leave gaps, but not share bytes. */
 static sb_status check_overlap(const cursor *c, const sb_gguf_tensor *t, size_t n)
 {
@@ -377,8 +371,8 @@ static sb_status check_overlap(const cursor *c, const sb_gguf_tensor *t, size_t 
         if (b->offset - a->offset >= a->bytes) continue;
         status = SB_FAIL(c->err, SB_CORRUPT,
                          "byte %" PRIu64 ": tensor '%.*s' overlaps '%.*s' (ends at %" PRIu64 ")",
-                         b->offset, half_shown(b->name), b->name.p, half_shown(a->name), a->name.p,
-                         a->offset + a->bytes);
+                         b->offset, sb_gguf_shown_in(b->name, 24), b->name.p,
+                         sb_gguf_shown_in(a->name, 24), a->name.p, a->offset + a->bytes);
     }
     sb_free(order);
     return status;

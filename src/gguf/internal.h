@@ -2,6 +2,7 @@
  * internal.h - what the files of the gguf room share: the open model and its shards. */
 #ifndef SB_GGUF_INTERNAL_H
 #define SB_GGUF_INTERNAL_H
+#include "base/utf8.h"
 #include "gguf/gguf.h"
 #include "gguf/name_index.h"
 
@@ -64,9 +65,13 @@ static inline uint64_t sb_gguf_u64(const unsigned char *p)
 {
     return sb_gguf_u32(p) | (uint64_t)sb_gguf_u32(p + 4) << 32;
 }
-/* Length to show of a name, for "%.*s". */
+/* Bytes of a name to show in at most `max`, for "%.*s"; no character is cut in two. */
+static inline int sb_gguf_shown_in(sb_str s, size_t max)
+{
+    return (int)(s.n <= max ? s.n : sb_utf8_whole(s.p, max));
+}
 static inline int sb_gguf_shown(sb_str s)
 {
-    return (int)(s.n < SB_GGUF_SHOWN_NAME_BYTES ? s.n : (size_t)SB_GGUF_SHOWN_NAME_BYTES);
+    return sb_gguf_shown_in(s, SB_GGUF_SHOWN_NAME_BYTES);
 }
 #endif

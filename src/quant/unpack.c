@@ -222,15 +222,15 @@ void sb_unpack_q6_k(const unsigned char *src, float *dst, int64_t n)
         sb_block_q6_k b;
         memcpy(&b, src, sizeof(b));
         const float d = sb_load_f16(b.d);
-        for (int j = 0; j < 8; j++) { // runs of 32 elements; four make a half of 128
-            const int half = j / 4, part = j % 4;
-            const unsigned char *ql = b.ql + 64 * half + 32 * (part % 2);
-            const unsigned char *qh = b.qh + 32 * half;
+        for (int g = 0; g < 16; g++) { // groups of 16 elements; eight make a half
+            const int half = g / 8, part = g % 8 / 2;
+            const unsigned char *ql = b.ql + 64 * half + 32 * (part % 2) + 16 * (g % 2);
+            const unsigned char *qh = b.qh + 32 * half + 16 * (g % 2);
             const int low_shift = 4 * (part / 2);
-            for (int l = 0; l < 32; l++) {
+            const float scale = d * (float)(int8_t)b.scales[g];
+            for (int l = 0; l < 16; l++) {
                 const int q = (ql[l] >> low_shift & 15) | (qh[l] >> (2 * part) & 3) << 4;
-                const float scale = d * (float)(int8_t)b.scales[2 * j + l / 16];
-                dst[32 * j + l] = scale * (float)(q - 32);
+                dst[16 * g + l] = scale * (float)(q - 32);
             }
         }
     }

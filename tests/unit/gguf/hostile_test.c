@@ -105,6 +105,37 @@ static void g3_nothing_inside(void **state)
     }
 }
 
+static void g3_any_architecture_is_read(void **state)
+{
+    (void)state; // what it means is the model's business
+    char *name = malloc(1000001);
+    assert_non_null(name);
+    memset(name, 'x', 1000000);
+    name[1000000] = 0;
+    for (int i = 0; i < 2; i++) {
+        raw *r = raw_new();
+        raw_head(r, 3, 0, 1);
+        raw_kv_str(r, "general.architecture", i ? name : "foo");
+        sb_gguf *g = expect_opens(r);
+        sb_str s;
+        assert_int_equal(sb_gguf_get_str(g, "general.architecture", &s, NULL), SB_OK);
+        assert_int_equal(s.n, i ? 1000000 : 3);
+        sb_gguf_close(g);
+    }
+    free(name);
+}
+
+static void long_names_are_cut_whole(void **state)
+{
+    (void)state;
+    raw *r = raw_new();
+    raw_head(r, 3, 0, 2);
+    for (int i = 0; i < 2; i++) { // 47 bytes and a two-byte character
+        raw_kv_u32(r, "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\xc3\xa9z", 1);
+    }
+    expect_refused(r, SB_CORRUPT, "kkkk': given twice");
+}
+
 static void g4_tensor_counts(void **state)
 {
     (void)state;
@@ -169,6 +200,8 @@ static void g6_keys(void **state)
                      "b",
                      3, "key|UTF-8|0xff");
     refuse_key_bytes("a\xc0\x80", 3, "key|UTF-8|0xc0");
+    refuse_key_bytes("a\xc2\x9b", 3, "key|0x9b");
+    refuse_key_bytes("a\x7f", 2, "key|0x7f");
 
     char longest[65536]; // just allowed
     memset(longest, 'k', sizeof(longest) - 1);
@@ -582,6 +615,8 @@ int main(void)
         cmocka_unit_test(g1_other_formats),
         cmocka_unit_test(g2_versions),
         cmocka_unit_test(g3_nothing_inside),
+        cmocka_unit_test(g3_any_architecture_is_read),
+        cmocka_unit_test(long_names_are_cut_whole),
         cmocka_unit_test(g4_tensor_counts),
         cmocka_unit_test(g5_kv_counts),
         cmocka_unit_test(g6_keys),
