@@ -296,8 +296,9 @@ sb_status sb_gather_map(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     const sb_list *from;
     sb_list *l;
     int id = -1;
-    SB_TRY(sb_tpl_items(r, v, &from));
     SB_TRY(new_list(r, &l, out));
+    if (!sb_val_truth(v)) return SB_OK; // none too, unlike elsewhere
+    SB_TRY(sb_tpl_items(r, v, &from));
     if (!path) {
         const sb_val *name = sb_tpl_arg(r, a, 0, NULL);
         SB_TRY(sb_tpl_arg_str(r, name, "the filter of map"));
@@ -328,8 +329,9 @@ static sb_status choose(sb_run *r, sb_val v, const sb_args *a, bool by_path, boo
     const sb_list *from;
     sb_list *l;
     int id = -1;
-    SB_TRY(sb_tpl_items(r, v, &from));
     SB_TRY(new_list(r, &l, out));
+    if (!sb_val_truth(v)) return SB_OK; // none too, unlike elsewhere
+    SB_TRY(sb_tpl_items(r, v, &from));
     if (by_path && !path) return sb_tpl_fail(r, SB_CORRUPT, "the attribute's name is missing");
     if (name) {
         SB_TRY(sb_tpl_arg_str(r, name, "the test"));
