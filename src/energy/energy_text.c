@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * text.c - energy for people: no more digits than are known. */
+ * energy_text.c - energy for people: no more digits than are known. */
 #include <stdio.h>
 
 #include "energy/internal.h"

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * setup.c - what run, perplexity, bench, tokenize and inspect have in common. */
+#include "cli/setup.h"
+
+#include <string.h>
+
+#include "base/utf8.h"
+#include "store/store.h"
+
+sb_status sb_cli_model_path(const char *what, sb_buf *out, sb_error *err)
+{
+    sb_store *store = NULL;
+    SB_TRY(sb_store_open(&store, NULL, err));
+    const sb_status s = sb_store_resolve(store, what, out, err);
+    sb_store_close(store);
+    return s;
+}
+
+int sb_cli_threads(const sb_args *a)
+{
+    if (a->v[SB_OPT_threads].set) return (int)a->v[SB_OPT_threads].i;
+    const int n = sb_cpu_count();
+    return n < SB_MAX_THREADS ? n : SB_MAX_THREADS;
+}
+
+sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err)
+{
+    return sb_pool_new(out, sb_cli_threads(a), err);
+}
+
+sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows)
+{
+    const sb_opt_value *v = a->v;
+    return (sb_engine_opts){
+        .precision = v[SB_OPT_precision].i ? SB_EXACT : SB_FAST,
+        .kv = v[SB_OPT_kv].i ? SB_KV_F32 : SB_KV_BF16,
+        .cap = v[SB_OPT_cpu].set ? (sb_level)v[SB_OPT_cpu].i : (sb_level)(SB_LEVEL_COUNT - 1),
+        .n_ctx = n_ctx,
+        .n_sessions = 1,
+        .n_rows = n_rows,
+    };
+}
+
+sb_status sb_cli_read_text(const char *word, sb_buf *out, sb_error *err)
+{
+    const bool from_stdin = strcmp(word, "-") == 0;
+    if (from_stdin)
+        SB_TRY(sb_term_read_all(out, err));
+    else
+        SB_TRY(sb_buf_add(out, word, strlen(word), err));
+    const size_t good = sb_utf8_valid(out->p, out->n);
+    if (good == out->n) return SB_OK;
+    return SB_FAIL(err, SB_INVALID, "%s: byte %zu (0x%02x) is not UTF-8: convert the text first",
+                   from_stdin ? "standard input" : "the text", good, (unsigned char)out->p[good]);
+}

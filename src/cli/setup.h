@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * setup.h - from options to what a model runs on: path, pool, engine options, prompt text.
+ *
+ * Ownership   As each function says. */
+#ifndef SB_CLI_SETUP_H
+#define SB_CLI_SETUP_H
+#include "base/pool.h"
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+/* Appends the path of the model that `what` names. */
+sb_status sb_cli_model_path(const char *what, sb_buf *out, sb_error *err) SB_MUST_USE;
+/* Number of compute threads the options ask for. */
+int sb_cli_threads(const sb_args *a);
+/* A pool of that many; the caller frees it. */
+sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err) SB_MUST_USE;
+/* Engine options with one session; n_ctx and n_rows as given. */
+sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows);
+/* The word, or all of standard input for "-". SB_INVALID when it is not UTF-8, naming the byte. */
+sb_status sb_cli_read_text(const char *word, sb_buf *out, sb_error *err) SB_MUST_USE;
+#endif

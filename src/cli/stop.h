@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * stop.h - Ctrl-C and its kin as a flag that long work asks.
+ *
+ * Purpose     No signal ends the process: interrupt, terminate and hang-up set the flag, and the
+ *             command ends in order with status 130. The third one does not wait. A pipe without a
+ *             reader is an error of the write.
+ * Threads     The flag may be asked from any thread. */
+#ifndef SB_CLI_STOP_H
+#define SB_CLI_STOP_H
+#include "base/base.h"
+
+#include <stdatomic.h>
+
+void sb_stop_start(void);
+/* True once somebody asked. */
+const atomic_bool *sb_stop_flag(void);
+/* ctx is not used: the shape is that of the rooms' `cancelled` hooks. */
+bool sb_stop_asked(void *ctx);
+#endif
