@@ -42,14 +42,15 @@ tidy:
 bench: all
 	@tools/bench
 
-fuzz: bootstrap
+fuzz:
+	@tools/bootstrap lint
 	@tools/fuzz
 
 reference:
 	@tools/reference
 
 clean:
-	rm -rf build build-address build-thread build-memory
+	rm -rf build build-address build-thread build-memory build-fuzz
 
 help:
 	@sed -n 's/^#: //p' Makefile
