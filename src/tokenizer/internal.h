@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * internal.h - what the files of the tokenizer room share: the built vocabulary.
  *
- * Purpose     One struct for both kinds of model. Every token has a piece: the bytes it stands for in
- *             text (byte alphabet and U+2581 already undone), so text is looked up as it is.
+ * Purpose     One struct for both kinds of model. Every token has a piece: the bytes it stands for
+ *             in text (byte alphabet and U+2581 already undone), so text is looked up as it is.
  * Invariants  Only mergeable tokens (normal ones, and in "llama" runs of spaces) are in the piece
  *             table; only added tokens (control, unknown, user-defined) are in the tree. Merging
  *             therefore cannot produce a control token or a marker, whatever the text.
@@ -45,14 +45,14 @@ struct sb_tokenizer {
     uint64_t seed;
     sb_tok_slot *slots; /* piece table, open addressing */
     uint32_t slot_mask;
-    size_t max_merge_bytes; /* longest mergeable piece */
-    int32_t byte_id[256];   /* token of one byte, -1 when none */
+    size_t max_merge_bytes;   /* longest mergeable piece */
+    int32_t byte_id[256];     /* token of one byte, -1 when none */
     uint64_t before_space[4]; /* bytes that stand before a space inside a mergeable piece */
 
-    uint32_t *prio;        /* spm [n_tok]: lower merges first */
-    int32_t *first_merge;  /* bpe [n_tok]: a merge that makes this token, -1 when none */
-    int32_t *next_merge;   /* bpe [n_merges]: another one, -1 when none */
-    uint16_t *left_bytes;  /* bpe [n_merges]: length of the left part */
+    uint32_t *prio;       /* spm [n_tok]: lower merges first */
+    int32_t *first_merge; /* bpe [n_tok]: a merge that makes this token, -1 when none */
+    int32_t *next_merge;  /* bpe [n_merges]: another one, -1 when none */
+    uint16_t *left_bytes; /* bpe [n_merges]: length of the left part */
 
     sb_tok_leaf *leaves; /* tree of added tokens, children as sibling lists */
     uint32_t n_leaves, cap_leaves;
@@ -74,10 +74,10 @@ sb_status sb_tok_table_fill(sb_tokenizer *t, sb_error *err) SB_MUST_USE;
 int32_t sb_tok_table_find(const sb_tokenizer *t, const char *p, size_t n);
 
 /* tok_ranks.c: the order of merges, from the merge list (bpe) or the scores (spm). */
-sb_status sb_tok_ranks_from_merges(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *err)
-    SB_MUST_USE;
-sb_status sb_tok_ranks_from_scores(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *err)
-    SB_MUST_USE;
+sb_status sb_tok_ranks_from_merges(sb_tokenizer *t, const sb_tokenizer_desc *d,
+                                   sb_error *err) SB_MUST_USE;
+sb_status sb_tok_ranks_from_scores(sb_tokenizer *t, const sb_tokenizer_desc *d,
+                                   sb_error *err) SB_MUST_USE;
 /* GPT-2's byte alphabet undone: s[n] to out (room for n); false when a character is outside it. */
 bool sb_tok_from_alphabet(sb_str s, char *out, size_t *out_n);
 

@@ -30,7 +30,8 @@ static size_t split_digit(const char *p, size_t n)
     size_t len;
     if (class_at(p, n, &len) & SB_UC_DIGIT) return len;
     size_t i = len;
-    while (i < n && !(class_at(p + i, n - i, &len) & SB_UC_DIGIT)) i += len;
+    while (i < n && !(class_at(p + i, n - i, &len) & SB_UC_DIGIT))
+        i += len;
     return i;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pretok.h - cuts text into the pieces inside which byte-level BPE merges.
  *
- * Purpose     A pre-tokenizer is a row of pretok.def: up to SB_PRETOK_RULES split rules, each applied
- *             inside the pieces of the one before. The pieces cover the text without gaps.
+ * Purpose     A pre-tokenizer is a row of pretok.def: up to SB_PRETOK_RULES split rules, each
+ *             applied inside the pieces of the one before. The pieces cover the text without gaps.
  * Invariants  The text is valid UTF-8; a piece is never empty and never ends inside a code point.
  * Threads     The walker is the caller's; the tables are constant.
  * Cost        Linear in the text; no allocation, no recursion, nothing to compile. */

@@ -2,8 +2,8 @@
  * tok_added.c - added tokens: found in raw text before anything else, leftmost and longest.
  *
  * A byte tree with sibling lists. Walking it from each position costs at most the longest added
- * token, which SB_MAX_ADDED_BYTES keeps short; an automaton would be linear in any vocabulary, but is
- * three times the code for markers of a dozen bytes. */
+ * token, which SB_MAX_ADDED_BYTES keeps short; an automaton would be linear in any vocabulary, but
+ * is three times the code for markers of a dozen bytes. */
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/utf8.h"
@@ -20,7 +20,8 @@ static uint32_t first_child(const sb_tokenizer *t, uint32_t parent, uint8_t byte
 static uint32_t child_of(const sb_tokenizer *t, uint32_t parent, uint8_t byte)
 {
     uint32_t i = first_child(t, parent, byte);
-    while (i && t->leaves[i].byte != byte) i = t->leaves[i].sibling;
+    while (i && t->leaves[i].byte != byte)
+        i = t->leaves[i].sibling;
     return i;
 }
 
@@ -47,8 +48,8 @@ sb_status sb_tok_added_put(sb_tokenizer *t, int32_t id, sb_error *err)
 {
     const sb_str s = sb_tok_text(t, id);
     if (s.n > SB_MAX_ADDED_BYTES)
-        return SB_FAIL(err, SB_LIMIT, "tokenizer: added token %d has %zu bytes (at most %d)", id, s.n,
-                       SB_MAX_ADDED_BYTES);
+        return SB_FAIL(err, SB_LIMIT, "tokenizer: added token %d has %zu bytes (at most %d)", id,
+                       s.n, SB_MAX_ADDED_BYTES);
     uint32_t at = 0;
     for (size_t i = 0; i < s.n; i++) {
         uint32_t next = child_of(t, at, (uint8_t)s.p[i]);

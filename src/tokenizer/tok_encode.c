@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tok_encode.c - text to ids: added tokens first, then the pieces between them, merged one by one.
  *
- * A "gpt2" text is cut by its pre-tokenizer. A "llama" text is one piece in the reference; here it is
- * cut before spaces where no token reaches across (a few vocabularies have tokens with a space
+ * A "gpt2" text is cut by its pre-tokenizer. A "llama" text is one piece in the reference; here it
+ * is cut before spaces where no token reaches across (a few vocabularies have tokens with a space
  * inside, so the bytes before such spaces are remembered), which gives the same ids from smaller
  * heaps. */
 #include "base/alloc.h"
@@ -30,7 +30,8 @@ static sb_status encode_piece(const sb_tokenizer *t, sb_tok_work *w, sb_str piec
                               sb_error *err)
 {
     size_t n_lost = 0;
-    for (size_t i = 0; t->drops && i < piece.n; i++) n_lost += t->byte_id[(uint8_t)piece.p[i]] < 0;
+    for (size_t i = 0; t->drops && i < piece.n; i++)
+        n_lost += t->byte_id[(uint8_t)piece.p[i]] < 0;
     if (n_lost) {
         SB_TRY(reserve_copy(w, piece.n, err));
         size_t n = 0;
@@ -68,7 +69,8 @@ static sb_status encode_spm(const sb_tokenizer *t, sb_tok_work *w, sb_str text, 
 {
     SB_TRY(normalise(w, &text, prefix, err));
     for (size_t i = 0, end; i < text.n; i = end) {
-        for (end = i + 1; end < text.n && !may_cut(t, text.p + end);) end++;
+        for (end = i + 1; end < text.n && !may_cut(t, text.p + end);)
+            end++;
         SB_TRY(sb_tok_merge(t, w, (sb_str){text.p + i, end - i}, out, err));
     }
     return SB_OK;
@@ -83,7 +85,8 @@ static sb_status encode_plain(const sb_tokenizer *t, sb_tok_work *w, sb_str text
     sb_pretok_walk walk;
     sb_str piece;
     sb_pretok_begin(&walk, t->pre, text);
-    while (sb_pretok_next(&walk, &piece)) SB_TRY(encode_piece(t, w, piece, out, err));
+    while (sb_pretok_next(&walk, &piece))
+        SB_TRY(encode_piece(t, w, piece, out, err));
     return SB_OK;
 }
 

@@ -4,7 +4,8 @@
  * Symbols are a linked list over the bytes of the piece; a heap holds the merges that are possible
  * now, best first. A popped entry is stale, and skipped, when the two symbols it speaks of are no
  * longer exactly its bytes: boundaries only vanish, so comparing the length is enough. Rescanning
- * for the best pair would be shorter and quadratic: one megabyte of one letter must not take hours. */
+ * for the best pair would be shorter and quadratic: one megabyte of one letter must not take
+ * hours. */
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/utf8.h"
@@ -48,8 +49,8 @@ static uint32_t split_symbols(const sb_tokenizer *t, sb_tok_symbol *v, sb_str pi
         uint32_t cp;
         if (t->spm) len = sb_utf8_decode(piece.p + i, piece.n - i, &cp);
         if (len == 0) len = 1; // not reached on valid UTF-8
-        const int32_t id = t->spm ? sb_tok_table_find(t, piece.p + i, len)
-                                  : t->byte_id[(uint8_t)piece.p[i]];
+        const int32_t id =
+            t->spm ? sb_tok_table_find(t, piece.p + i, len) : t->byte_id[(uint8_t)piece.p[i]];
         v[n] = (sb_tok_symbol){(uint32_t)i, n - 1, n + 1, id};
         i += len;
     }
@@ -71,7 +72,8 @@ static bool pair_at(const sb_tokenizer *t, const sb_tok_symbol *v, const char *p
         return true;
     }
     int32_t i = t->first_merge[id];
-    while (i >= 0 && t->left_bytes[i] != left_n) i = t->next_merge[i];
+    while (i >= 0 && t->left_bytes[i] != left_n)
+        i = t->next_merge[i];
     *out = (sb_tok_pair){(uint64_t)i, left, id};
     return i >= 0;
 }
@@ -122,7 +124,8 @@ static void merge_all(const sb_tokenizer *t, sb_tok_work *w, const char *p, uint
     w->n_heap = 0;
     for (uint32_t i = 0; i + 1 < n; i++)
         if (pair_at(t, v, p, i, &w->heap[w->n_heap])) w->n_heap++;
-    for (size_t i = w->n_heap / 2; i-- > 0;) sift_down(w->heap, w->n_heap, i);
+    for (size_t i = w->n_heap / 2; i-- > 0;)
+        sift_down(w->heap, w->n_heap, i);
     while (w->n_heap > 0) {
         const sb_tok_pair x = w->heap[0];
         w->heap[0] = w->heap[--w->n_heap];
@@ -134,13 +137,15 @@ static void merge_all(const sb_tokenizer *t, sb_tok_work *w, const char *p, uint
 }
 
 /* Bytes no token holds: byte tokens where the model has them, else its unknown token. */
-static sb_status add_bytes(const sb_tokenizer *t, const char *p, size_t n, sb_ids *out, sb_error *err)
+static sb_status add_bytes(const sb_tokenizer *t, const char *p, size_t n, sb_ids *out,
+                           sb_error *err)
 {
     if (t->byte_id[0] < 0) { // one unknown token for a run of such bytes, as the reference has it
         const bool again = out->n > 0 && out->v[out->n - 1] == t->unk;
         return t->unk < 0 || again ? SB_OK : sb_ids_add(out, t->unk, err);
     }
-    for (size_t i = 0; i < n; i++) SB_TRY(sb_ids_add(out, t->byte_id[(uint8_t)p[i]], err));
+    for (size_t i = 0; i < n; i++)
+        SB_TRY(sb_ids_add(out, t->byte_id[(uint8_t)p[i]], err));
     return SB_OK;
 }
 
@@ -152,8 +157,10 @@ sb_status sb_tok_merge(const sb_tokenizer *t, sb_tok_work *w, sb_str piece, sb_i
     merge_all(t, w, piece.p, n);
     const sb_tok_symbol *v = w->symbols;
     for (uint32_t i = 0; i < n; i = v[i].next) {
-        if (v[i].id >= 0) SB_TRY(sb_ids_add(out, v[i].id, err));
-        else SB_TRY(add_bytes(t, piece.p + v[i].start, v[v[i].next].start - v[i].start, out, err));
+        if (v[i].id >= 0)
+            SB_TRY(sb_ids_add(out, v[i].id, err));
+        else
+            SB_TRY(add_bytes(t, piece.p + v[i].start, v[v[i].next].start - v[i].start, out, err));
     }
     return SB_OK;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tok_ranks.c - which merge comes first.
  *
- * Both kinds of model are run by one merger that asks: do these neighbouring bytes, split here, make
- * a token, and how early? For "gpt2" a token keeps the list of merges that make it (nearly always
- * one): the split point and the rank, which is the line number. That needs one look-up per merge line
- * instead of the three of a (left id, right id) table, and usually none, because converters write
- * tokens in the order of their merges: the token after the last one made is tried first. For
- * "llama" the score decides. */
+ * Both kinds of model are run by one merger that asks: do these neighbouring bytes, split here,
+ * make a token, and how early? For "gpt2" a token keeps the list of merges that make it (nearly
+ * always one): the split point and the rank, which is the line number. That needs one look-up per
+ * merge line instead of the three of a (left id, right id) table, and usually none, because
+ * converters write tokens in the order of their merges: the token after the last one made is tried
+ * first. For "llama" the score decides. */
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "tokenizer/internal.h"
@@ -14,8 +14,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Byte of a character of GPT-2's alphabet, or -1. The 68 bytes without a printing character of their
- * own are written as U+0100 and up, in order: 00-20, 7F-A0, AD. */
+/* Byte of a character of GPT-2's alphabet, or -1. The 68 bytes without a printing character of
+ * their own are written as U+0100 and up, in order: 00-20, 7F-A0, AD. */
 static int alphabet_byte(uint32_t cp)
 {
     if ((cp >= 33 && cp <= 126) || (cp >= 161 && cp <= 172) || (cp >= 174 && cp <= 255))
@@ -56,7 +56,8 @@ static int32_t product(const sb_tokenizer *t, const char *p, size_t n, int32_t g
     return sb_tok_table_find(t, p, n);
 }
 
-/* Notes that merge i, left_n bytes and the rest, makes token id. The first of equal merges stays. */
+/* Notes that merge i, left_n bytes and the rest, makes token id. The first of equal merges
+ * stays. */
 static void note_merge(sb_tokenizer *t, int32_t i, int32_t id, size_t left_n)
 {
     for (int32_t k = t->first_merge[id]; k >= 0; k = t->next_merge[k])
@@ -76,7 +77,7 @@ static sb_status read_merges(sb_tokenizer *t, const sb_tokenizer_desc *d, char *
         const char *space = s.n > 2 ? memchr(s.p + 1, ' ', s.n - 2) : NULL;
         if (!space)
             return SB_FAIL(err, SB_CORRUPT, "tokenizer: merge %d is not two parts and a space", i);
-        if (s.n > 2 * t->max_merge_bytes) continue; // a byte takes at most two in the alphabet
+        if (s.n - 1 > 2 * t->max_merge_bytes) continue; // a byte takes at most two in the alphabet
         const sb_str left = {s.p, (size_t)(space - s.p)};
         const sb_str right = {space + 1, s.n - left.n - 1};
         size_t left_n, right_n;
@@ -122,7 +123,8 @@ static uint32_t descending(float score)
 
 sb_status sb_tok_ranks_from_scores(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *err)
 {
-    if (!d->scores) return SB_FAIL(err, SB_CORRUPT, "tokenizer: a \"llama\" vocabulary has no scores");
+    if (!d->scores)
+        return SB_FAIL(err, SB_CORRUPT, "tokenizer: a \"llama\" vocabulary has no scores");
     t->prio = sb_alloc((size_t)t->n_tok, sizeof *t->prio);
     if (!t->prio) return SB_FAIL(err, SB_NO_MEMORY, "tokenizer: no memory for scores");
     uint32_t n_runs = 0; // at most one per length, far below 2^23

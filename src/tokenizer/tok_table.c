@@ -76,7 +76,8 @@ sb_status sb_tok_table_fill(sb_tokenizer *t, sb_error *err)
 {
     enum { AHEAD = 32 };
     uint32_t n_slots = 64;
-    while (n_slots / 2 < (uint32_t)t->n_tok) n_slots *= 2;
+    while (n_slots / 2 < (uint32_t)t->n_tok)
+        n_slots *= 2;
     t->slots = sb_alloc(n_slots, sizeof *t->slots);
     if (!t->slots) return SB_FAIL(err, SB_NO_MEMORY, "tokenizer: no memory for the piece table");
     memset(t->slots, 0xFF, n_slots * sizeof *t->slots); // id -1

@@ -157,7 +157,8 @@ static sb_status measure(const sb_tokenizer_desc *d, size_t *out, sb_error *err)
         sum += n; // at most 2^24 * 2^16
     }
     if (sum > INT32_MAX)
-        return SB_FAIL(err, SB_LIMIT, "tokenizer: %zu bytes of tokens (at most %d)", sum, INT32_MAX);
+        return SB_FAIL(err, SB_LIMIT, "tokenizer: %zu bytes of tokens (at most %d)", sum,
+                       INT32_MAX);
     *out = sum;
     return SB_OK;
 }
@@ -174,9 +175,11 @@ static sb_status build_tokens(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_er
         return SB_FAIL(err, SB_NO_MEMORY, "tokenizer: no memory for %zu tokens", n);
     memset(t->byte_id, 0xFF, sizeof t->byte_id); // -1
     t->off[0] = 0;
-    for (int32_t i = 0; i < d->n_tok; i++) SB_TRY(build_token(t, d, i, err));
+    for (int32_t i = 0; i < d->n_tok; i++)
+        SB_TRY(build_token(t, d, i, err));
     int n_bytes = 0;
-    for (int b = 0; b < 256; b++) n_bytes += t->byte_id[b] >= 0;
+    for (int b = 0; b < 256; b++)
+        n_bytes += t->byte_id[b] >= 0;
     if (t->spm && n_bytes != 0 && n_bytes != 256)
         return SB_FAIL(err, SB_CORRUPT, "tokenizer: %d byte tokens (256 or none)", n_bytes);
     if (!t->spm && n_bytes == 0)
@@ -192,7 +195,8 @@ static sb_status build_added(sb_tokenizer *t, sb_error *err)
         const bool added = type == SB_TOK_CONTROL || type == SB_TOK_UNKNOWN || type == SB_TOK_USER;
         if (!added || (t->flags[i] & SB_TOK_F_MERGE)) continue;
         const sb_str s = sb_tok_text(t, i);
-        if (sb_utf8_valid(s.p, s.n) == s.n) SB_TRY(sb_tok_added_put(t, i, err)); // else never in text
+        if (sb_utf8_valid(s.p, s.n) == s.n)
+            SB_TRY(sb_tok_added_put(t, i, err)); // else never in text
     }
     return SB_OK;
 }
@@ -222,7 +226,8 @@ static void build_ends(sb_tokenizer *t)
         if (end >= 0) t->flags[end] &= (uint8_t)~SB_TOK_F_END;
         for (size_t i = 0; i < SB_ARRAY_LEN(frame); i++) {
             const int32_t id = find_control(t, frame[i]);
-            if (id >= 0) t->flags[id] = SB_TOK_USER; // printed; marker-shaped, so never from content
+            if (id >= 0)
+                t->flags[id] = SB_TOK_USER; // printed; marker-shaped, so never from content
         }
     }
     if (t->eos >= 0) t->flags[t->eos] |= SB_TOK_F_END;
@@ -244,8 +249,8 @@ static sb_status check_ids(const sb_tokenizer_desc *d, sb_error *err)
     const int32_t ids[] = {d->bos, d->eos, d->unk, d->pad, d->eot};
     for (size_t i = 0; i < SB_ARRAY_LEN(ids); i++)
         if (ids[i] < -1 || ids[i] >= d->n_tok)
-            return SB_FAIL(err, SB_CORRUPT, "tokenizer: %s token %d is none of %d", names[i], ids[i],
-                           d->n_tok);
+            return SB_FAIL(err, SB_CORRUPT, "tokenizer: %s token %d is none of %d", names[i],
+                           ids[i], d->n_tok);
     return SB_OK;
 }
 
@@ -275,8 +280,10 @@ static sb_status build(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *er
     SB_TRY(check_desc(t, d, err));
     SB_TRY(build_tokens(t, d, err));
     SB_TRY(sb_tok_table_fill(t, err));
-    if (t->spm) SB_TRY(sb_tok_ranks_from_scores(t, d, err));
-    else SB_TRY(sb_tok_ranks_from_merges(t, d, err));
+    if (t->spm)
+        SB_TRY(sb_tok_ranks_from_scores(t, d, err));
+    else
+        SB_TRY(sb_tok_ranks_from_merges(t, d, err));
     SB_TRY(build_added(t, err));
     t->unk = id_or(t, d->unk, 0);
     t->bos = id_or(t, d->bos, 1);
@@ -294,8 +301,10 @@ sb_status sb_tokenizer_new(sb_tokenizer **out, const sb_tokenizer_desc *d, sb_er
     sb_tokenizer *t = sb_calloc(1, sizeof *t);
     if (!t) return SB_FAIL(err, SB_NO_MEMORY, "tokenizer: out of memory");
     const sb_status s = build(t, d, err);
-    if (s != SB_OK) sb_tokenizer_free(t);
-    else *out = t;
+    if (s != SB_OK)
+        sb_tokenizer_free(t);
+    else
+        *out = t;
     return s;
 }
 

@@ -5,8 +5,9 @@
  * Safety      Text is tokenised with markers off unless asked: content can never become a control
  *             token. See sb_tok_mode.
  * Ownership   sb_tokenizer_new() copies what it needs; nothing of the description must outlive it.
- * Errors      SB_CORRUPT for arrays that do not fit together, SB_UNSUPPORTED for an unknown model or
- *             pre-tokenizer (named), SB_INVALID for text that is not UTF-8 where it must be, SB_LIMIT.
+ * Errors      SB_CORRUPT for arrays that do not fit together, SB_UNSUPPORTED for an unknown model
+ *             or pre-tokenizer (named), SB_INVALID for text that is not UTF-8 where it must be,
+ *             SB_LIMIT.
  * Cost        O(n log n) in the text at worst; no recursion.
  * Threads     Immutable after _new; encode and piece from any thread. */
 #ifndef SB_TOKENIZER_H
@@ -15,8 +16,14 @@
 #include "base/buf.h"
 #include "base/ids.h"
 
-typedef enum sb_tok_type { /* as stored in tokenizer.ggml.token_type */
-    SB_TOK_NORMAL = 1, SB_TOK_UNKNOWN, SB_TOK_CONTROL, SB_TOK_USER, SB_TOK_UNUSED, SB_TOK_BYTE
+/* As stored in tokenizer.ggml.token_type. */
+typedef enum sb_tok_type {
+    SB_TOK_NORMAL = 1,
+    SB_TOK_UNKNOWN,
+    SB_TOK_CONTROL,
+    SB_TOK_USER,
+    SB_TOK_UNUSED,
+    SB_TOK_BYTE
 } sb_tok_type;
 
 typedef enum sb_tok_mode {
@@ -29,21 +36,22 @@ typedef struct sb_tokenizer_desc {
     sb_str model; /* "gpt2" or "llama" */
     sb_str pre;   /* name of the pre-tokenizer; empty for "llama" */
     int32_t n_tok;
-    const sb_str *tokens;   /* [n_tok] */
-    const float *scores;    /* [n_tok] or NULL */
-    const int32_t *types;   /* [n_tok] or NULL (all normal) */
+    const sb_str *tokens; /* [n_tok] */
+    const float *scores;  /* [n_tok] or NULL */
+    const int32_t *types; /* [n_tok] or NULL (all normal) */
     int64_t n_merges;
-    const sb_str *merges;   /* [n_merges] "left right" */
-    int32_t bos, eos, unk, pad, eot; /* ids, -1 when none */
+    const sb_str *merges;                      /* [n_merges] "left right" */
+    int32_t bos, eos, unk, pad, eot;           /* ids, -1 when none */
     int8_t add_bos, add_eos, add_space_prefix; /* 1, 0, or -1 when the file does not say */
 } sb_tokenizer_desc;
 
 typedef struct sb_tokenizer sb_tokenizer;
 
-/* What a file does not say: "llama" has bos 1, eos 2, unk 0 where those are special tokens, adds bos
- * and puts a space before a text; "gpt2" does neither. Of tokens with equal text the first counts;
- * merges that make no token are idle. */
-sb_status sb_tokenizer_new(sb_tokenizer **out, const sb_tokenizer_desc *d, sb_error *err) SB_MUST_USE;
+/* What a file does not say: "llama" has bos 1, eos 2, unk 0 where those are special tokens, adds
+ * bos and puts a space before a text; "gpt2" does neither. Of tokens with equal text the first
+ * counts; merges that make no token are idle. */
+sb_status sb_tokenizer_new(sb_tokenizer **out, const sb_tokenizer_desc *d,
+                           sb_error *err) SB_MUST_USE;
 void sb_tokenizer_free(sb_tokenizer *t);
 
 int32_t sb_tokenizer_n_tok(const sb_tokenizer *t);
@@ -64,30 +72,32 @@ int32_t sb_tokenizer_find(const sb_tokenizer *t, sb_str s);
 sb_status sb_tokenizer_reserve_literal(sb_tokenizer *t, sb_str literal, sb_error *err) SB_MUST_USE;
 
 /* Appends the ids of text[n]; adds neither bos nor eos. first: text starts the input (matters for
- * a leading space prefix). SB_INVALID names the first byte that is not UTF-8; on failure out is as it
- * was. Bytes that no token of a "gpt2" vocabulary holds vanish, as in the reference. In "llama" models
- * U+2581 is a space, so it decodes to one. */
+ * a leading space prefix). SB_INVALID names the first byte that is not UTF-8; on failure out is as
+ * it was. Bytes that no token of a "gpt2" vocabulary holds vanish, as in the reference. In "llama"
+ * models U+2581 is a space, so it decodes to one. */
 sb_status sb_tokenizer_encode(const sb_tokenizer *t, sb_str text, sb_tok_mode mode, bool first,
                               sb_ids *out, sb_error *err) SB_MUST_USE;
 
-/* The same for a text of which some parts are a template's own words: spans touch and cover the text
- * in order (SB_INVALID when they do not). A control token or marker matches only inside spans whose
- * modes let it, neighbours counting as one; the other added tokens (runs of line breaks) match also
- * across spans. What lies between is encoded as one text: words do not break where spans meet. */
+/* The same for a text of which some parts are a template's own words: spans touch and cover the
+ * text in order (SB_INVALID when they do not). A control token or marker matches only inside spans
+ * whose modes let it, neighbours counting as one; the other added tokens (runs of line breaks)
+ * match also across spans. What lies between is encoded as one text: words do not break where spans
+ * meet. */
 typedef struct sb_tok_span {
     size_t bytes;
     sb_tok_mode mode;
 } sb_tok_span;
 sb_status sb_tokenizer_encode_spans(const sb_tokenizer *t, sb_str text, const sb_tok_span *spans,
-                                    size_t n_spans, bool first, sb_ids *out, sb_error *err) SB_MUST_USE;
+                                    size_t n_spans, bool first, sb_ids *out,
+                                    sb_error *err) SB_MUST_USE;
 
 /* Bytes of one token as they appear in text; control tokens give their name when with_control,
  * else nothing. Returned bytes are borrowed from t. Never fails for 0 <= id < n_tok. */
 sb_str sb_tokenizer_piece(const sb_tokenizer *t, int32_t id, bool with_control);
 
-/* Streaming decode: hands out whole code points only. Each longest start of a code point that can no
- * longer become valid is replaced by one U+FFFD. Zero-initialise; the space that a model puts before
- * a text is then dropped from the first token. Set `started` when the ids go on a text. */
+/* Streaming decode: hands out whole code points only. Each longest start of a code point that can
+ * no longer become valid is replaced by one U+FFFD. Zero-initialise; the space that a model puts
+ * before a text is then dropped from the first token. Set `started` when the ids go on a text. */
 typedef struct sb_detok {
     char held[8]; /* [n_held] start of a code point, at most 3 bytes between calls */
     size_t n_held;

@@ -8,11 +8,20 @@
 #define SB_TOKENIZER_UNICODE_H
 #include "base/base.h"
 
-/* Order of the table's categories; groups are contiguous, so a group is a range test. */
+/* Order of the table's categories: letters, marks, numbers (the rest is not named yet). Groups are
+ * contiguous, so a group is a range test. */
 typedef enum sb_uc_gc {
-    SB_UC_LU, SB_UC_LL, SB_UC_LT, SB_UC_LM, SB_UC_LO, /* letters */
-    SB_UC_MN, SB_UC_MC, SB_UC_ME,                     /* marks */
-    SB_UC_ND, SB_UC_NL, SB_UC_NO                      /* numbers; the rest is not named yet */
+    SB_UC_LU,
+    SB_UC_LL,
+    SB_UC_LT,
+    SB_UC_LM,
+    SB_UC_LO,
+    SB_UC_MN,
+    SB_UC_MC,
+    SB_UC_ME,
+    SB_UC_ND,
+    SB_UC_NL,
+    SB_UC_NO
 } sb_uc_gc;
 
 enum { SB_UC_GC_MASK = 0x1F, SB_UC_SPACE = 0x20, SB_UC_DIGIT = 0x40 };
