@@ -8,6 +8,8 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from tap import case, finish, skip  # noqa: E402
 SPDX = "/* SPDX-License-Identifier: Apache-2.0\n * %s - a file. */\n"
 CASES = (  # lint, file, its text after the head, what the lint must say ("" = nothing)
     ("layers", "src/base/a.c", '#include "quant/q.h"\n', "base may not include quant/q.h"),
@@ -37,15 +39,6 @@ COMMITS = (("house: add a thing\n\nWhy.", ""), ("add a thing\n\nWhy.", "in front
            ("house: add a thing.\n\nWhy.", "period"), ("house: add a thing", "no body"),
            ("house: add\nand\n\nWhy.", "second line"), ("house: %s\n\nWhy." % ("x" * 66), "73 char"))
 PROMPT = "a \"b\" 'c' $HOME $(shell echo x) `id` ${x} $$ \\ #\nsecond line %n"
-n_case = n_bad = 0
-
-
-def case(name, good, seen):
-    global n_case, n_bad
-    n_case, n_bad = n_case + 1, n_bad + (not good)
-    print("%sok %d - %s" % ("" if good else "not ", n_case, name))
-    if not good:
-        print("# " + seen.replace("\n", "\n# "))
 
 
 def run(cwd, *cmd):
@@ -73,7 +66,7 @@ def main(top):
     for lint, path, text, want in CASES:
         need = {"format": "clang-format-14", "sizes": "ctags"}.get(lint)
         if need and not shutil.which(need):
-            print("ok - %s # SKIP %s is not installed (make check installs it)" % (lint, need))
+            skip("lint-" + lint, need + " is not installed (make check installs it)")
             continue
         fresh(top)
         head = "" if path.endswith(".sh") else SPDX % os.path.basename(path)
@@ -91,8 +84,8 @@ def main(top):
     shutil.copy(os.path.join(ROOT, "Makefile"), top)
     code, out = run(top, "make", "--no-print-directory", "run", "PROMPT=" + PROMPT)
     case("make run hands PROMPT over as it was typed", code == 0 and out == PROMPT, out)
-    return n_bad > 0
 
 
 with tempfile.TemporaryDirectory() as folder:
-    sys.exit(main(os.path.join(folder, "t")))
+    main(os.path.join(folder, "t"))
+finish()
