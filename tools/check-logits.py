@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """check-logits.py - compares exact-mode logits with the reference implementation's.
 
-Usage: tools/check-logits.py [--full] [--program build/tests/logits] NAME=FILE.gguf...
+Usage: tools/check-logits.py [--full] [--program build/tests/rig/logits] NAME=FILE.gguf...
 Needs numpy; --full also what tools/reference.py needs (run it with build/reference/bin/python).
 
 The program is run as `logits FILE N ID...` and prints, as little-endian float32, one row of the
@@ -77,7 +77,7 @@ def check(name, path, program, full):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("models", nargs="+", metavar="NAME=FILE")
-    p.add_argument("--program", default="build/tests/logits")
+    p.add_argument("--program", default="build/tests/rig/logits")
     p.add_argument("--full", action="store_true")
     a = p.parse_args()
     passed = True
