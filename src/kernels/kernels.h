@@ -57,16 +57,16 @@ typedef void (*sb_mm_fn)(const sb_mm *m);
 /* Attention of n_row query rows of one KV head over one segment of 256 absolute positions, merged
  * into the rows' running state. Positions [lo[r], hi[r]) of the segment (0..256) are seen by row r;
  * a row with lo >= hi is left untouched. k_page[i], v_page[i]: the four pages of the segment for this
- * layer and KV head (NULL where no row sees the page), layouts in kernels/pack.h.
+ * layer and KV head (NULL where the span does not reach), layouts in kernels/pack.h.
  * Per row: score = softcap(scale * q.k) with q.k accumulated by fma over ascending d;
  * m = max; p = exp(score - m); l = sum of p in 16 lanes by position % 16, then halved 8,4,2,1;
  * acc[d] by fma over ascending position. Then merge (state empty when l == 0): M = max(m_run, m),
  * a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a); acc = fma(acc_seg, b, acc_run * a);
  * where a is 0 the old acc is not read, and every zero in m and acc is made +0. The segments of a row
  * may be computed apart, each into an empty state, and joined in order by attn_merge: same bits.
- * Positions that no row of the call sees may hold anything. Those that some row sees must be finite:
- * a NaN or infinity there may reach rows that do not see it. Non-finite scores: no row of this call
- * is specified, nothing else is touched. */
+ * The span of a call runs from the least lo to the greatest hi of its rows. Positions outside may hold
+ * anything; inside they must be finite: a NaN or infinity there may reach rows that do not see it.
+ * Where scores are not finite the rows of the call are unspecified; nothing else is touched. */
 typedef struct sb_attn {
     const float *q;  /* [n_row] rows, q_stride apart, head_dim values, rotated, not scaled */
     size_t q_stride;

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * avx512_ops.c - norms, activations, rope and quantisation for the avx512 level. */
+ * avx512_ops.c - norms and activations for the avx512 level.
+ *
+ * Quantisation, rope, add and scale stay with avx2: they wait for memory or are a thousandth of the
+ * time. No figure of this level yet: it is proved by emulation where no such CPU is at hand. */
+#include "kernels/attn.h"
 #include "kernels/internal.h"
+#include "kernels/x86/avx512_vec.h"
+#include "kernels/x86/ops_body.h"
 
 void sb_kernels_fill_avx512_ops(sb_kernels *k)
 {
-    (void)k;
+    fill_common(k);
+    k->attn_merge = sb_avx512_attn_merge;
+    k->attn[SB_KV_F32] = sb_avx512_attn_f32;
+    k->attn[SB_KV_BF16] = sb_avx512_attn_bf16;
 }

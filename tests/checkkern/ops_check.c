@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ops_check.c - the element-wise slots: levels against ref, ref against doubles. */
+#include "checkkern.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { N_SHORT = 40, N_BENCH = 2048 };
+
+/* Lengths to try: every one up to N_SHORT, then a few that models have. */
+static const int64_t long_lengths[] = {64, 127, 576, 1000, 1536};
+
+static int64_t length_at(int64_t i)
+{
+    return i < N_SHORT ? i + 1 : long_lengths[i - N_SHORT];
+}
+
+static const int64_t n_lengths = N_SHORT + (int64_t)SB_ARRAY_LEN(long_lengths);
+
+static float *floats(ck *c, int64_t n, ck_fill kind)
+{
+    float *p = ck_alloc(c, (size_t)n * sizeof *p);
+    ck_fill_f32(c, p, (size_t)n, kind);
+    return p;
+}
+
+static float *copy(ck *c, const float *src, int64_t n)
+{
+    float *p = ck_alloc(c, (size_t)n * sizeof *p);
+    memcpy(p, src, (size_t)n * sizeof *p);
+    return p;
+}
+
+/* Calls of one slot on (g, u, y, n), so that one loop serves all element-wise slots. */
+typedef void (*map_fn)(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n);
+
+static void map_silu(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    k->silu_mul(g, u, y, n);
+}
+
+static void map_gelu(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    k->gelu_mul(g, u, y, n);
+}
+
+static void map_exp(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    (void)u;
+    k->exp_f32(g, y, n);
+}
+
+static void map_add(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    memmove(y, g, (size_t)n * sizeof *y);
+    k->add(y, u, n);
+}
+
+static void map_scale(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    memmove(y, g, (size_t)n * sizeof *y);
+    k->scale(y, u[0], n);
+}
+
+static void map_softcap(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    (void)u;
+    memmove(y, g, (size_t)n * sizeof *y);
+    k->softcap(y, 30.0f, n);
+}
+
+static void map_rms(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    k->rms_norm(g, u, n, 1e-5f, y);
+}
+
+static void check_map(ck *c, map_fn fn)
+{
+    for (int kind = 0; kind < CK_FILL_COUNT; kind++) {
+        for (int64_t i = 0; i < n_lengths; i++) {
+            const int64_t n = length_at(i);
+            float *g = floats(c, n, (ck_fill)kind), *u = floats(c, n, (ck_fill)kind);
+            float *want = ck_alloc(c, (size_t)n * sizeof *want);
+            float *got = ck_alloc(c, (size_t)n * sizeof *got);
+            fn(c->ref, g, u, want, n);
+            fn(c->k, g, u, got, n);
+            ck_same_f32(c, got, want, (size_t)n, "%s, n %d", ck_fill_name((ck_fill)kind), (int)n);
+            fn(c->k, g, u, g, n);
+            ck_same_f32(c, g, want, (size_t)n, "%s in place, n %d", ck_fill_name((ck_fill)kind), (int)n);
+            ck_case_end(c);
+        }
+    }
+}
+
+/* Floats in order of their bits, sparsely: every exponent, both signs. */
+static void check_exp_sweep(ck *c)
+{
+    enum { N = 1 << 14 };
+    float *x = ck_alloc(c, N * sizeof *x), *got = ck_alloc(c, N * sizeof *x);
+    float *want = ck_alloc(c, N * sizeof *x);
+    for (uint32_t start = 0; start < 64; start++) {
+        for (uint32_t i = 0; i < N; i++) {
+            const uint32_t u = i * (1u << 18) + start * 4099u;
+            memcpy(&x[i], &u, sizeof u);
+        }
+        c->ref->exp_f32(x, want, N);
+        c->k->exp_f32(x, got, N);
+        ck_same_f32(c, got, want, N, "sweep %u", start);
+    }
+    ck_case_end(c);
+}
+
+static void run_silu(ck *c) { check_map(c, map_silu); }
+static void run_gelu(ck *c) { check_map(c, map_gelu); }
+static void run_add(ck *c) { check_map(c, map_add); }
+static void run_scale(ck *c) { check_map(c, map_scale); }
+static void run_softcap(ck *c) { check_map(c, map_softcap); }
+static void run_rms(ck *c) { check_map(c, map_rms); }
+static void run_exp(ck *c)
+{
+    check_map(c, map_exp);
+    check_exp_sweep(c);
+}
+
+static void check_rope(ck *c, bool halves)
+{
+    for (int kind = 0; kind < CK_FILL_COUNT; kind++) {
+        for (int64_t i = 0; i < n_lengths; i++) {
+            const int64_t n = length_at(i);
+            float *want = floats(c, 2 * n, (ck_fill)kind), *got = copy(c, want, 2 * n);
+            const float *cs = floats(c, n, CK_NORMAL), *sn = floats(c, n, CK_NORMAL);
+            (halves ? c->ref->rope_halves : c->ref->rope_pairs)(want, cs, sn, n);
+            (halves ? c->k->rope_halves : c->k->rope_pairs)(got, cs, sn, n);
+            ck_same_f32(c, got, want, (size_t)(2 * n), "%s, %d pairs", ck_fill_name((ck_fill)kind), (int)n);
+            ck_case_end(c);
+        }
+    }
+}
+
+static void run_rope_pairs(ck *c) { check_rope(c, false); }
+static void run_rope_halves(ck *c) { check_rope(c, true); }
+
+static void quant(const sb_kernels *k, sb_act act, const float *x, int64_t k0, int64_t n, int64_t total,
+                  unsigned char *dst)
+{
+    (act == SB_ACT_A8 ? k->quant_a8 : k->quant_a16)(x + k0, k0, n, total, dst);
+}
+
+/* A row whole, and in pieces, is ref's row; bytes of padding are never written. */
+static void check_quant(ck *c, sb_act act)
+{
+    for (int kind = 0; kind < CK_FILL_COUNT; kind++) {
+        for (int64_t k = 32; k <= 608; k += k < 128 ? 32 : 96) {
+            const size_t bytes = sb_act_row_bytes(act, k);
+            const float *x = floats(c, k, (ck_fill)kind);
+            unsigned char *want = ck_alloc(c, bytes), *got = ck_alloc(c, bytes);
+            unsigned char *piecewise = ck_alloc(c, bytes);
+            quant(c->ref, act, x, 0, k, k, want);
+            quant(c->k, act, x, 0, k, k, got);
+            ck_same_bytes(c, got, want, bytes, "%s, k %d", ck_fill_name((ck_fill)kind), (int)k);
+            for (int64_t k0 = 0; k0 < k;) {
+                const int64_t n = 32 * ck_range(c, 1, (k - k0) / 32);
+                quant(c->k, act, x, k0, n, k, piecewise);
+                k0 += n;
+            }
+            ck_same_bytes(c, piecewise, want, bytes, "%s in pieces, k %d", ck_fill_name((ck_fill)kind), (int)k);
+            ck_case_end(c);
+        }
+    }
+}
+
+/* Values that lie exactly between two codes go to the even one. */
+static void check_quant_ties(ck *c, sb_act act)
+{
+    const float top = act == SB_ACT_A8 ? 127.0f : 32767.0f;
+    float x[32];
+    for (int i = 0; i < 32; i++) x[i] = (float)i - 15.5f;
+    x[0] = top;
+    const size_t bytes = sb_act_row_bytes(act, 32);
+    unsigned char *row = ck_alloc(c, bytes);
+    quant(c->k, act, x, 0, 32, 32, row);
+    for (int i = 0; i < 32; i++) {
+        int16_t wide;
+        memcpy(&wide, row + 2 * i, sizeof wide);
+        const int q = act == SB_ACT_A8 ? (int8_t)row[i] : wide;
+        ck_true(c, q == (int)nearbyint((double)x[i]), "%g became %d", (double)x[i], q);
+    }
+    ck_case_end(c);
+}
+
+static void run_quant_a8(ck *c)
+{
+    check_quant(c, SB_ACT_A8);
+    check_quant_ties(c, SB_ACT_A8);
+}
+
+static void run_quant_a16(ck *c)
+{
+    check_quant(c, SB_ACT_A16);
+    check_quant_ties(c, SB_ACT_A16);
+}
+
+/* Distance of got from exact in units of the last place of a float of exact's size. */
+static double ulps(float got, double exact)
+{
+    int e;
+    if ((double)got == exact) return 0.0;
+    frexp(exact, &e);
+    return fabs((double)got - exact) / ldexp(1.0, e - 24 < -149 ? -149 : e - 24);
+}
+
+static double exact_silu(double g)
+{
+    return g / (1.0 + exp(-g));
+}
+
+static double gelu_arg(double g)
+{
+    return 2.0 * sqrt(2.0 / acos(-1.0)) * (g + 0.044715 * g * g * g);
+}
+
+static double exact_gelu(double g)
+{
+    return g / (1.0 + exp(-gelu_arg(g)));
+}
+
+typedef enum oracle_kind { ORACLE_EXP, ORACLE_TANH, ORACLE_SILU, ORACLE_GELU } oracle_kind;
+
+/* The error's bound in ulps: what an argument's own rounding does to exp is part of it. */
+static double exact_and_bound(oracle_kind kind, double x, double *out_bound)
+{
+    *out_bound = kind == ORACLE_EXP ? 1.0 : kind == ORACLE_TANH ? 2.0 : 3.0;
+    switch (kind) {
+    case ORACLE_EXP: return exp(x);
+    case ORACLE_TANH: return tanh(x);
+    case ORACLE_SILU: return exact_silu(x);
+    case ORACLE_GELU: *out_bound += 3.0 * fabs(gelu_arg(x)); return exact_gelu(x);
+    }
+    sb_unreachable("all kinds are above");
+}
+
+static void check_oracle(ck *c, oracle_kind kind, float lo, float hi)
+{
+    enum { N = 200000 };
+    double worst = 0.0;
+    for (int i = 0; i <= N; i++) {
+        const float x = lo + (hi - lo) * ((float)i / (float)N), one = 1.0f;
+        float y = x;
+        double bound;
+        if (kind == ORACLE_EXP) c->ref->exp_f32(&x, &y, 1);
+        if (kind == ORACLE_TANH) c->ref->softcap(&y, one, 1);
+        if (kind == ORACLE_SILU) c->ref->silu_mul(&x, &one, &y, 1);
+        if (kind == ORACLE_GELU) c->ref->gelu_mul(&x, &one, &y, 1);
+        const double exact = exact_and_bound(kind, (double)x, &bound);
+        const double d = fabs(exact) < 0x1p-126 ? fabs((double)y - exact) / 0x1p-126 : ulps(y, exact);
+        if (d / bound > worst) worst = d / bound;
+        ck_true(c, d <= bound, "%a gave %a, exactly %a: %g ulp", (double)x, (double)y, exact, d);
+    }
+    printf("# ref %s: worst error %.3f of its bound\n", c->slot, worst);
+    ck_case_end(c);
+}
+
+static void oracle_exp(ck *c)
+{
+    const float x[] = {-INFINITY, INFINITY, -100.0f, 89.0f, 0.0f, -0.0f};
+    const float want[] = {0.0f, INFINITY, 0.0f, INFINITY, 1.0f, 1.0f};
+    float y[6], nan = NAN;
+    check_oracle(c, ORACLE_EXP, -87.3f, 88.7f);
+    check_oracle(c, ORACLE_EXP, -1.0f, 1.0f);
+    c->ref->exp_f32(x, y, 6);
+    ck_same_bytes(c, y, want, sizeof y, "limits");
+    c->ref->exp_f32(&nan, y, 1);
+    ck_true(c, isnan(y[0]), "NaN gave %g", (double)y[0]);
+    ck_case_end(c);
+}
+
+static void oracle_softcap(ck *c)
+{
+    check_oracle(c, ORACLE_TANH, -12.0f, 12.0f);
+    check_oracle(c, ORACLE_TANH, -0.7f, 0.7f);
+}
+
+static void oracle_silu(ck *c) { check_oracle(c, ORACLE_SILU, -80.0f, 80.0f); }
+static void oracle_gelu(ck *c) { check_oracle(c, ORACLE_GELU, -10.0f, 10.0f); }
+
+static void oracle_rms(ck *c)
+{
+    for (int64_t n = 1; n <= 4096; n = 2 * n + n / 3 + 1) {
+        const float *x = floats(c, n, CK_NORMAL), *w = floats(c, n, CK_NORMAL);
+        float *y = ck_alloc(c, (size_t)n * sizeof *y);
+        double ss = 0.0;
+        c->ref->rms_norm(x, w, n, 1e-6f, y);
+        for (int64_t i = 0; i < n; i++) ss += (double)x[i] * (double)x[i];
+        for (int64_t i = 0; i < n; i++) {
+            const double exact = (double)x[i] * (double)w[i] / sqrt(ss / (double)n + 1e-6);
+            const double e = fabs((double)y[i] - exact);
+            ck_true(c, e <= 1e-6 * fabs(exact), "n %d: %g, exactly %g", (int)n, (double)y[i], exact);
+        }
+        ck_case_end(c);
+    }
+}
+
+/* What was quantised comes back within half a step (and the rounding of d). */
+static void oracle_quant(ck *c, sb_act act)
+{
+    enum { K = 256 };
+    const float top = act == SB_ACT_A8 ? 127.0f : 32767.0f;
+    const size_t q_bytes = act == SB_ACT_A8 ? 1 : 2;
+    const float *x = floats(c, K, CK_WIDE);
+    unsigned char *row = ck_alloc(c, sb_act_row_bytes(act, K));
+    quant(c->ref, act, x, 0, K, K, row);
+    for (int b = 0; b < K / 32; b++) {
+        float d, s;
+        int32_t sum, half, sums[2] = {0, 0};
+        const unsigned char *t = row + K * q_bytes + (size_t)b * 4, step = K / 32 * 4;
+        memcpy(&d, t, 4);
+        memcpy(&s, t + step, 4);
+        memcpy(&sum, t + 2 * step, 4);
+        memcpy(&half, t + 3 * step, 4);
+        for (int i = 0; i < 32; i++) {
+            int16_t wide = 0;
+            memcpy(&wide, row + (size_t)(b * 32 + i) * q_bytes, q_bytes);
+            const int q = act == SB_ACT_A8 ? (int8_t)row[b * 32 + i] : wide;
+            sums[i / 16] += q;
+            const double back = (double)d * q, limit = (double)d * (0.5 + (double)top * 0x1p-22);
+            ck_true(c, fabs(back - (double)x[b * 32 + i]) <= limit, "block %d: %g came back as %g", b,
+                    (double)x[b * 32 + i], back);
+        }
+        ck_true(c, half == sums[0] && sum == sums[0] + sums[1], "block %d: sums", b);
+        ck_true(c, s == d * (float)sum, "block %d: s", b);
+    }
+    ck_case_end(c);
+}
+
+static void oracle_quant_a8(ck *c) { oracle_quant(c, SB_ACT_A8); }
+static void oracle_quant_a16(ck *c) { oracle_quant(c, SB_ACT_A16); }
+
+/* One call to time. */
+typedef struct bench_arg {
+    const sb_kernels *k;
+    map_fn fn;
+    float *g, *u, *y;
+} bench_arg;
+
+static void bench_call(void *arg)
+{
+    const bench_arg *b = arg;
+    b->fn(b->k, b->g, b->u, b->y, N_BENCH);
+}
+
+/* bytes: moved per element, as a model's row would be: read and written once. */
+static void bench_map(ck *c, map_fn fn, double bytes)
+{
+    bench_arg b = {c->k, fn, floats(c, N_BENCH, CK_NORMAL), floats(c, N_BENCH, CK_NORMAL),
+                   floats(c, N_BENCH, CK_ZERO)};
+    ck_time(c, bench_call, &b, bytes * N_BENCH, 0, "n %d", N_BENCH);
+    ck_case_end(c);
+}
+
+static void map_quant_a8(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    (void)u;
+    k->quant_a8(g, 0, n, n, (unsigned char *)y);
+}
+
+static void map_quant_a16(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    (void)u;
+    k->quant_a16(g, 0, n, n, (unsigned char *)y);
+}
+
+static void map_rope(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    k->rope_halves(y, g, u, n / 2);
+}
+
+static void map_rope_pairs(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    k->rope_pairs(y, g, u, n / 2);
+}
+
+static void bench_silu(ck *c) { bench_map(c, map_silu, 12); }
+static void bench_gelu(ck *c) { bench_map(c, map_gelu, 12); }
+static void bench_exp(ck *c) { bench_map(c, map_exp, 8); }
+static void bench_rms(ck *c) { bench_map(c, map_rms, 12); }
+static void bench_softcap(ck *c) { bench_map(c, map_softcap, 8); }
+static void bench_quant_a8(ck *c) { bench_map(c, map_quant_a8, 5.5); }
+static void bench_quant_a16(ck *c) { bench_map(c, map_quant_a16, 6.5); }
+static void bench_rope_halves(ck *c) { bench_map(c, map_rope, 12); }
+static void bench_rope_pairs(ck *c) { bench_map(c, map_rope_pairs, 12); }
+
+CK_SLOT_FILLED(quant_a8)
+CK_SLOT_FILLED(quant_a16)
+CK_SLOT_FILLED(rms_norm)
+CK_SLOT_FILLED(rope_pairs)
+CK_SLOT_FILLED(rope_halves)
+CK_SLOT_FILLED(add)
+CK_SLOT_FILLED(scale)
+CK_SLOT_FILLED(softcap)
+CK_SLOT_FILLED(silu_mul)
+CK_SLOT_FILLED(gelu_mul)
+CK_SLOT_FILLED(exp_f32)
+
+const ck_check ck_ops_checks[] = {
+    {"quant_a8", filled_quant_a8, run_quant_a8, bench_quant_a8, oracle_quant_a8},
+    {"quant_a16", filled_quant_a16, run_quant_a16, bench_quant_a16, oracle_quant_a16},
+    {"rms_norm", filled_rms_norm, run_rms, bench_rms, oracle_rms},
+    {"rope_pairs", filled_rope_pairs, run_rope_pairs, bench_rope_pairs, NULL},
+    {"rope_halves", filled_rope_halves, run_rope_halves, bench_rope_halves, NULL},
+    {"add", filled_add, run_add, NULL, NULL},
+    {"scale", filled_scale, run_scale, NULL, NULL},
+    {"softcap", filled_softcap, run_softcap, bench_softcap, oracle_softcap},
+    {"silu_mul", filled_silu_mul, run_silu, bench_silu, oracle_silu},
+    {"gelu_mul", filled_gelu_mul, run_gelu, bench_gelu, oracle_gelu},
+    {"exp_f32", filled_exp_f32, run_exp, bench_exp, oracle_exp},
+};
+const size_t ck_n_ops_checks = SB_ARRAY_LEN(ck_ops_checks);
