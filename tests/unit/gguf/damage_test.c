@@ -65,6 +65,8 @@ static void walk(const sb_gguf *g)
     for (size_t i = 0; i < sb_gguf_n_tensors(g); i++) {
         const sb_gguf_tensor *t = sb_gguf_tensor_get(g, i);
         assert_inside(g, t->name.p, t->name.n);
+        snprintf(key, sizeof(key), "%.*s", (int)t->name.n, t->name.p); // at most 63 bytes
+        assert_ptr_equal(sb_gguf_tensor_find(g, key), t);
         assert_inside(g, t->data, t->bytes);
         assert_true(t->bytes > 0 && t->ne[0] > 0 && t->n_dims >= 1 && t->n_dims <= 4);
         const uint64_t rows = t->bytes / sb_format_row_bytes(t->format, t->ne[0]);
@@ -265,6 +267,52 @@ static void every_allocation_fails(void **state)
     sb_buf_deinit(&file);
 }
 
+static const char *const set[2] = {"n-00001-of-00002.gguf", "n-00002-of-00002.gguf"};
+
+static void write_set(void)
+{
+    static const unsigned char zeros[16];
+    for (int i = 0; i < 2; i++) {
+        sb_gguf_writer *w = NULL;
+        const sb_gguf_out t = {
+            .name = i ? "b" : "a", .format = SB_F_F32, .n_dims = 1, .ne = {4}, .data = zeros};
+        OK(sb_gguf_writer_new(&w, NULL));
+        OK(sb_gguf_add_int(w, "split.no", SB_GGUF_U16, i, NULL));
+        OK(sb_gguf_add_int(w, "split.count", SB_GGUF_U16, 2, NULL));
+        OK(sb_gguf_add_int(w, "split.tensors.count", SB_GGUF_I32, 2, NULL));
+        OK(sb_gguf_add_tensor(w, &t, NULL));
+        OK(sb_gguf_write_file(w, 0, temp_path(set[i]), NULL));
+        sb_gguf_writer_free(w);
+    }
+}
+
+static void every_allocation_of_a_set_fails(void **state)
+{
+    (void)state;
+    write_set();
+    const char *path = temp_path(set[0]);
+    int n_failures = 0;
+    for (int n = 0;; n++) {
+        sb_gguf *g = NULL;
+        sb_error err = {0};
+        n_before_failure = n;
+        const sb_status s = sb_gguf_open(&g, path, &err);
+        n_before_failure = -1;
+        if (s == SB_OK) {
+            assert_int_equal(sb_gguf_n_shards(g), 2);
+            sb_gguf_close(g);
+            break;
+        }
+        assert_int_equal(s, SB_NO_MEMORY);
+        assert_null(g);
+        assert_words(&err, ".gguf: ");
+        n_failures++;
+    }
+    assert_true(n_failures >= 12);
+    temp_remove(set[0]);
+    temp_remove(set[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +320,7 @@ int main(void)
         cmocka_unit_test(every_byte),
         cmocka_unit_test(random_pairs),
         cmocka_unit_test(every_allocation_fails),
+        cmocka_unit_test(every_allocation_of_a_set_fails),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, temp_cleanup);
 }

@@ -258,7 +258,8 @@ typedef struct shard_opts {
     const char *name;
     int64_t no, count, total;
     int i_tensor;
-    const char *extra; /* a second general.architecture-like key, or NULL */
+    const char *extra;  /* general.architecture of a later shard, or NULL */
+    uint32_t alignment; /* 0: no such key */
 } shard_opts;
 
 static void write_shard(const shard_opts *o)
@@ -274,12 +275,15 @@ static void write_shard(const shard_opts *o)
         const char *arch = o->extra ? o->extra : "llama";
         OK(sb_gguf_add_str(w, "general.architecture", str(arch), NULL));
     }
+    if (o->alignment) {
+        OK(sb_gguf_add_int(w, "general.alignment", SB_GGUF_U32, o->alignment, NULL));
+    }
     OK(sb_gguf_add_int(w, "split.no", SB_GGUF_U16, o->no, NULL));
     OK(sb_gguf_add_int(w, "split.count", SB_GGUF_U16, o->count, NULL));
     OK(sb_gguf_add_int(w, "split.tensors.count", SB_GGUF_I32, o->total, NULL));
     const sb_gguf_out t = {.name = name, .format = SB_F_F32, .n_dims = 1, .ne = {4}, .data = f};
     OK(sb_gguf_add_tensor(w, &t, NULL));
-    OK(sb_gguf_write_file(w, 0, temp_path(o->name), NULL));
+    OK(sb_gguf_write_file(w, o->alignment, temp_path(o->name), NULL));
     sb_gguf_writer_free(w);
 }
 
@@ -394,7 +398,9 @@ static void g24_totals_and_names(void **state)
                               .count = 3,
                               .total = 3,
                               .i_tensor = 1,
-                              .extra = "llama"}); // repeating shard 1's word is harmless
+                              .extra = "llama",
+                              .alignment = 256});
+    // Repeating shard 1's word is harmless, and each shard has its own alignment.
     sb_gguf *g = NULL;
     OK(sb_gguf_open(&g, temp_path(names[0]), NULL));
     sb_gguf_close(g);
