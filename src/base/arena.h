@@ -17,7 +17,8 @@ typedef struct sb_arena {
 } sb_arena;
 
 void sb_arena_measure(sb_arena *a);
-sb_status sb_arena_init(sb_arena *a, size_t bytes, sb_error *err) SB_MUST_USE; /* big, zeroed pages */
+sb_status sb_arena_init(sb_arena *a, size_t bytes,
+                        sb_error *err) SB_MUST_USE; /* big, zeroed pages */
 void sb_arena_deinit(sb_arena *a);
 void *sb_arena_take(sb_arena *a, size_t n, size_t size);
 #endif

@@ -50,8 +50,8 @@ typedef struct sb_str {
 const char *sb_status_text(sb_status s);
 
 /* Fills err (if not NULL) and returns code; control bytes in the message become '?'. */
-sb_status sb_fail_at(sb_error *err, sb_status code, const char *file, int line, const char *fmt, ...)
-    SB_PRINTF(5, 6);
+sb_status sb_fail_at(sb_error *err, sb_status code, const char *file, int line, const char *fmt,
+                     ...) SB_PRINTF(5, 6);
 #define SB_FAIL(err, code, ...) sb_fail_at((err), (code), __FILE__, __LINE__, __VA_ARGS__)
 
 /* Puts "text: " before the message of an error already raised, and returns its code. */

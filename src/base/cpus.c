@@ -20,7 +20,8 @@ void sb_cpu_mask_read(sb_cpu_mask *out)
 {
     memset(out, 0, sizeof *out);
     if (sched_getaffinity(0, sizeof out->bits, (cpu_set_t *)(void *)out->bits) != 0) return;
-    for (size_t i = 0; i < SB_ARRAY_LEN(out->bits); i++) out->n += __builtin_popcountl(out->bits[i]);
+    for (size_t i = 0; i < SB_ARRAY_LEN(out->bits); i++)
+        out->n += __builtin_popcountl(out->bits[i]);
 }
 
 int sb_cpu_mask_nth(const sb_cpu_mask *m, int i)

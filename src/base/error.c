@@ -23,7 +23,8 @@ static void one_line(char *s)
         if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = '?';
 }
 
-sb_status sb_fail_at(sb_error *err, sb_status code, const char *file, int line, const char *fmt, ...)
+sb_status sb_fail_at(sb_error *err, sb_status code, const char *file, int line, const char *fmt,
+                     ...)
 {
     if (!err) return code;
     va_list ap;

@@ -24,8 +24,8 @@ void sb_path_escape(char *out, size_t out_bytes, const char *path)
         uint32_t cp = 0;
         size_t len = sb_utf8_decode(path + i, n - i, &cp), used = len;
         // C1 controls drive terminals too; the line and paragraph separators break lines.
-        const bool plain = len && cp >= 0x20 && !(cp >= 0x7F && cp < 0xA0) && cp != 0x2028 &&
-                           cp != 0x2029;
+        const bool plain =
+            len && cp >= 0x20 && !(cp >= 0x7F && cp < 0xA0) && cp != 0x2028 && cp != 0x2029;
         if (plain) {
             memcpy(piece, path + i, len);
         } else {
@@ -37,7 +37,8 @@ void sb_path_escape(char *out, size_t out_bytes, const char *path)
         if (o + len >= out_bytes) {
             // Cut: say so, at the last whole character that leaves room for it.
             o = dots_at;
-            for (size_t k = 0; k < 3 && o + 1 < out_bytes; k++) out[o++] = '.';
+            for (size_t k = 0; k < 3 && o + 1 < out_bytes; k++)
+                out[o++] = '.';
             break;
         }
         memcpy(out + o, piece, len);

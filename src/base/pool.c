@@ -35,10 +35,10 @@
 #endif
 
 enum {
-    SPIN_NS = 30000,       /* about the price of a sleep and a wake on a busy machine */
-    LOOKS_PER_CLOCK = 32,  /* pauses between two looks at the clock */
-    YIELDS_CROWDED = 4,    /* looks before sleeping when threads outnumber processors */
-    LINE_BYTES = 128       /* two cache lines: prefetchers fetch pairs */
+    SPIN_NS = 30000,      /* about the price of a sleep and a wake on a busy machine */
+    LOOKS_PER_CLOCK = 32, /* pauses between two looks at the clock */
+    YIELDS_CROWDED = 4,   /* looks before sleeping when threads outnumber processors */
+    LINE_BYTES = 128      /* two cache lines: prefetchers fetch pairs */
 };
 
 /* A word to wait on. */
@@ -63,10 +63,10 @@ struct sb_pool {
     void *ctx;
     bool stop;
     _Atomic uint64_t caller_cpu_ns;
-    word run;                   /* changes when a run starts or the pool ends */
-    word done;                  /* changes when the last worker of a run is through */
-    word barrier;               /* changes when the last thread has arrived */
-    _Alignas(LINE_BYTES) _Atomic uint32_t n_busy;   /* workers still in the run */
+    word run;     /* changes when a run starts or the pool ends */
+    word done;    /* changes when the last worker of a run is through */
+    word barrier; /* changes when the last thread has arrived */
+    _Alignas(LINE_BYTES) _Atomic uint32_t n_busy;    /* workers still in the run */
     _Alignas(LINE_BYTES) _Atomic uint32_t n_arrived; /* threads at the barrier */
     worker workers[];
 };
@@ -225,7 +225,8 @@ void sb_pool_free(sb_pool *p)
     if (!p) return;
     p->stop = true;
     change(&p->run);
-    for (int i = 0; i < p->n_started; i++) (void)pthread_join(p->workers[i].thread, NULL);
+    for (int i = 0; i < p->n_started; i++)
+        (void)pthread_join(p->workers[i].thread, NULL);
     sb_big_free(p, sizeof(sb_pool) + (size_t)p->n_threads * sizeof(worker));
 }
 

@@ -21,7 +21,8 @@ static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi)
     return 4;
 }
 
-/* Bytes of the sequence at p that are there and well-formed; *need is its full length (0: no lead). */
+/* Bytes of the sequence at p that are there and well-formed; *need is its full length, 0 when no
+ * sequence begins so. */
 static size_t good(const unsigned char *p, size_t n, size_t *need)
 {
     unsigned char lo, hi;
@@ -42,7 +43,8 @@ size_t sb_utf8_decode(const char *p, size_t n, uint32_t *cp)
     size_t need;
     if (good(u, n, &need) != need) return 0; // also when need is 0: good() is at least 1
     uint32_t c = u[0] & first_bits[need];
-    for (size_t i = 1; i < need; i++) c = c << 6 | (u[i] & 0x3Fu);
+    for (size_t i = 1; i < need; i++)
+        c = c << 6 | (u[i] & 0x3Fu);
     *cp = c;
     return need;
 }
@@ -55,7 +57,8 @@ size_t sb_utf8_encode(uint32_t cp, char out[4])
     }
     const size_t n = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
     static const unsigned char mark[5] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = n - 1; i > 0; i--, cp >>= 6) out[i] = (char)(0x80 | (cp & 0x3F));
+    for (size_t i = n - 1; i > 0; i--, cp >>= 6)
+        out[i] = (char)(0x80 | (cp & 0x3F));
     out[0] = (char)(mark[n] | cp);
     return n;
 }

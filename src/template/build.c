@@ -109,14 +109,18 @@ sb_val sb_val_dict(sb_val_ctx *c)
 
 void sb_val_list_add(sb_val_ctx *c, sb_val list, sb_val item)
 {
-    if (list.type != SB_VAL_LIST) keep(c, SB_INVALID, "an item was added to what is no list");
-    else if (!sb_list_push(&c->mem, list.as.list, item)) keep(c, SB_NO_MEMORY, "");
+    if (list.type != SB_VAL_LIST)
+        keep(c, SB_INVALID, "an item was added to what is no list");
+    else if (!sb_list_push(&c->mem, list.as.list, item))
+        keep(c, SB_NO_MEMORY, "");
 }
 
 static void put(sb_val_ctx *c, sb_val dict, sb_val key, sb_val v)
 {
-    if (dict.type != SB_VAL_DICT) keep(c, SB_INVALID, "a key was set in what is no dict");
-    else if (!sb_dict_put(&c->mem, dict.as.dict, key, v)) keep(c, SB_NO_MEMORY, "");
+    if (dict.type != SB_VAL_DICT)
+        keep(c, SB_INVALID, "a key was set in what is no dict");
+    else if (!sb_dict_put(&c->mem, dict.as.dict, key, v))
+        keep(c, SB_NO_MEMORY, "");
 }
 
 void sb_val_dict_set(sb_val_ctx *c, sb_val dict, sb_str key, sb_val v)

@@ -49,18 +49,30 @@ static bool of_type(unsigned id, sb_val v)
     int64_t i;
     double f;
     switch (id) {
-    case SB_TEST_boolean: return v.type == SB_VAL_BOOL;
-    case SB_TEST_callable: return v.type >= SB_VAL_MACRO;
-    case SB_TEST_defined: return v.type != SB_VAL_UNDEFINED;
-    case SB_TEST_undefined: return v.type == SB_VAL_UNDEFINED;
-    case SB_TEST_none: return v.type == SB_VAL_NULL;
-    case SB_TEST_string: return v.type == SB_VAL_STR;
-    case SB_TEST_mapping: return v.type == SB_VAL_DICT;
-    case SB_TEST_number: return sb_val_number(v, &f);
-    case SB_TEST_integer: return v.type == SB_VAL_INT && sb_val_whole(v, &i);
-    case SB_TEST_float: return v.type == SB_VAL_FLOAT;
-    case SB_TEST_true: return v.type == SB_VAL_BOOL && v.as.b;
-    case SB_TEST_false: return v.type == SB_VAL_BOOL && !v.as.b;
+    case SB_TEST_boolean:
+        return v.type == SB_VAL_BOOL;
+    case SB_TEST_callable:
+        return v.type >= SB_VAL_MACRO;
+    case SB_TEST_defined:
+        return v.type != SB_VAL_UNDEFINED;
+    case SB_TEST_undefined:
+        return v.type == SB_VAL_UNDEFINED;
+    case SB_TEST_none:
+        return v.type == SB_VAL_NULL;
+    case SB_TEST_string:
+        return v.type == SB_VAL_STR;
+    case SB_TEST_mapping:
+        return v.type == SB_VAL_DICT;
+    case SB_TEST_number:
+        return sb_val_number(v, &f);
+    case SB_TEST_integer:
+        return v.type == SB_VAL_INT && sb_val_whole(v, &i);
+    case SB_TEST_float:
+        return v.type == SB_VAL_FLOAT;
+    case SB_TEST_true:
+        return v.type == SB_VAL_BOOL && v.as.b;
+    case SB_TEST_false:
+        return v.type == SB_VAL_BOOL && !v.as.b;
     default: // iterable, sequence: in the reference undefined is an empty sequence
         return v.type == SB_VAL_STR || v.type == SB_VAL_DICT || sb_val_is_seq(v) ||
                v.type == SB_VAL_UNDEFINED;
@@ -73,17 +85,28 @@ sb_status sb_tpl_test(sb_run *r, unsigned id, sb_val v, const sb_args *a, bool *
         return sb_tpl_fail(r, SB_CORRUPT, "a test with %d arguments", a->n);
     switch (id) {
     case SB_TEST_eq:
-    case SB_TEST_equalto: return sb_tpl_compare(r, SB_OP_EQ, v, a->v[0], out);
-    case SB_TEST_ne: return sb_tpl_compare(r, SB_OP_NE, v, a->v[0], out);
-    case SB_TEST_lt: return sb_tpl_compare(r, SB_OP_LT, v, a->v[0], out);
-    case SB_TEST_le: return sb_tpl_compare(r, SB_OP_LE, v, a->v[0], out);
-    case SB_TEST_gt: return sb_tpl_compare(r, SB_OP_GT, v, a->v[0], out);
-    case SB_TEST_ge: return sb_tpl_compare(r, SB_OP_GE, v, a->v[0], out);
-    case SB_TEST_in: return sb_tpl_compare(r, SB_OP_IN, v, a->v[0], out);
-    case SB_TEST_sameas: return same(r, v, a->v[0], out);
-    case SB_TEST_odd: return parity(r, v, NULL, true, out);
-    case SB_TEST_even: return parity(r, v, NULL, false, out);
-    case SB_TEST_divisibleby: return parity(r, v, &a->v[0], false, out);
+    case SB_TEST_equalto:
+        return sb_tpl_compare(r, SB_OP_EQ, v, a->v[0], out);
+    case SB_TEST_ne:
+        return sb_tpl_compare(r, SB_OP_NE, v, a->v[0], out);
+    case SB_TEST_lt:
+        return sb_tpl_compare(r, SB_OP_LT, v, a->v[0], out);
+    case SB_TEST_le:
+        return sb_tpl_compare(r, SB_OP_LE, v, a->v[0], out);
+    case SB_TEST_gt:
+        return sb_tpl_compare(r, SB_OP_GT, v, a->v[0], out);
+    case SB_TEST_ge:
+        return sb_tpl_compare(r, SB_OP_GE, v, a->v[0], out);
+    case SB_TEST_in:
+        return sb_tpl_compare(r, SB_OP_IN, v, a->v[0], out);
+    case SB_TEST_sameas:
+        return same(r, v, a->v[0], out);
+    case SB_TEST_odd:
+        return parity(r, v, NULL, true, out);
+    case SB_TEST_even:
+        return parity(r, v, NULL, false, out);
+    case SB_TEST_divisibleby:
+        return parity(r, v, &a->v[0], false, out);
     case SB_TEST_lower:
     case SB_TEST_upper:
         SB_TRY(sb_tpl_str(r, v, &v));
@@ -91,6 +114,8 @@ sb_status sb_tpl_test(sb_run *r, unsigned id, sb_val v, const sb_args *a, bool *
         *out = id == SB_TEST_lower ? all_case(v, UTF8PROC_CATEGORY_LL, UTF8PROC_CATEGORY_LU)
                                    : all_case(v, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LL);
         return SB_OK;
-    default: *out = of_type(id, v); return SB_OK;
+    default:
+        *out = of_type(id, v);
+        return SB_OK;
     }
 }

@@ -16,8 +16,8 @@ sb_status sb_tpl_fail(sb_run *r, sb_status code, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
-    return SB_FAIL(r->err, code, "chat template, line %d, column %d: %s", r->at ? (int)r->at->line : 0,
-                   r->at ? (int)r->at->col : 0, msg);
+    return SB_FAIL(r->err, code, "chat template, line %d, column %d: %s",
+                   r->at ? (int)r->at->line : 0, r->at ? (int)r->at->col : 0, msg);
 }
 
 sb_status sb_tpl_spend(sb_run *r, size_t steps)
@@ -33,7 +33,8 @@ sb_status sb_tpl_descend(sb_run *r)
 {
     SB_TRY(sb_tpl_spend(r, 1));
     if (r->depth >= SB_MAX_TEMPLATE_CALLS)
-        return sb_tpl_fail(r, SB_LIMIT, "calls or values nested more than %d deep", SB_MAX_TEMPLATE_CALLS);
+        return sb_tpl_fail(r, SB_LIMIT, "calls or values nested more than %d deep",
+                           SB_MAX_TEMPLATE_CALLS);
     r->depth++;
     return SB_OK;
 }
@@ -62,7 +63,8 @@ sb_status sb_tpl_arg_str(sb_run *r, const sb_val *v, const char *what)
                        v ? sb_tpl_type_name(*v) : "missing");
 }
 
-sb_status sb_tpl_arg_int(sb_run *r, const sb_args *a, int i, const char *kw, int64_t def, int64_t *out)
+sb_status sb_tpl_arg_int(sb_run *r, const sb_args *a, int i, const char *kw, int64_t def,
+                         int64_t *out)
 {
     const sb_val *v = sb_tpl_arg(r, a, i, kw);
     *out = def;
@@ -74,7 +76,8 @@ sb_status sb_tpl_arg_int(sb_run *r, const sb_args *a, int i, const char *kw, int
 sb_status sb_tpl_eval_args(sb_run *r, const sb_node *first, sb_args *out)
 {
     int n = 0;
-    for (const sb_node *a = first; a; a = a->next) n++;
+    for (const sb_node *a = first; a; a = a->next)
+        n++;
     *out = (sb_args){0};
     if (!n) return SB_OK;
     sb_val *v = sb_region_take(&r->mem, (size_t)n, sizeof *v);
@@ -96,7 +99,8 @@ static sb_status chars_of(sb_run *r, sb_val s, sb_list *l)
 {
     for (size_t i = 0; i < s.as.s.n;) {
         size_t n = 1;
-        while (i + n < s.as.s.n && ((unsigned char)s.as.s.p[i + n] & 0xC0) == 0x80) n++;
+        while (i + n < s.as.s.n && ((unsigned char)s.as.s.p[i + n] & 0xC0) == 0x80)
+            n++;
         SB_TRY(sb_tpl_spend(r, 1));
         if (!sb_list_push(&r->mem, l, sb_text_cut(s, i, n))) return sb_tpl_oom(r);
         i += n;
@@ -118,7 +122,8 @@ sb_status sb_tpl_items(sb_run *r, sb_val v, const sb_list **out)
     if (v.type == SB_VAL_STR) return chars_of(r, v, l);
     if (v.type == SB_VAL_UNDEFINED) return SB_OK;
     SB_TRY(sb_tpl_spend(r, v.as.dict->n));
-    for (; l->n < v.as.dict->n; l->n++) l->v[l->n] = v.as.dict->v[l->n].k;
+    for (; l->n < v.as.dict->n; l->n++)
+        l->v[l->n] = v.as.dict->v[l->n].k;
     return SB_OK;
 }
 
@@ -168,7 +173,7 @@ static sb_status eval_dict(sb_run *r, const sb_node *n, sb_val *out)
         SB_TRY(sb_tpl_eval(r, a->next, &v));
         if (k.type > SB_VAL_STR || k.type == SB_VAL_UNDEFINED)
             return sb_tpl_fail(r, SB_CORRUPT, "%s as a key", sb_tpl_type_name(k));
-        SB_TRY(sb_tpl_spend(r, d->n / 16));
+        SB_TRY(sb_tpl_spend(r, sb_dict_cost(d)));
         if (!sb_dict_put(&r->mem, d, k, v)) return sb_tpl_oom(r);
     }
     *out = sb_val_of_dict(d, SB_VAL_DICT);
@@ -184,7 +189,8 @@ static sb_status eval_sign(sb_run *r, const sb_node *n, sb_val *out)
     if (v.type == SB_VAL_FLOAT) {
         if (n->kind == SB_N_NEG) v.as.f = -v.as.f;
     } else if (sb_val_whole(v, &i)) {
-        if (n->kind == SB_N_NEG && ckd_sub(&i, 0, i)) return sb_tpl_fail(r, SB_LIMIT, "number too large");
+        if (n->kind == SB_N_NEG && ckd_sub(&i, 0, i))
+            return sb_tpl_fail(r, SB_LIMIT, "number too large");
         v = (sb_val){.type = SB_VAL_INT, .from_content = v.from_content, .as.i = i};
     } else {
         return sb_tpl_fail(r, SB_CORRUPT, "a sign before %s", sb_tpl_type_name(v));
@@ -248,7 +254,8 @@ static sb_status eval_slice(sb_run *r, const sb_node *n, sb_val *out)
     for (int i = 0; i < 3; i++)
         if (from[i]) SB_TRY(sb_tpl_eval(r, from[i], &part[i]));
     r->at = n;
-    return sb_tpl_slice(r, a, n->b ? &part[0] : NULL, n->c ? &part[1] : NULL, n->d ? &part[2] : NULL, out);
+    return sb_tpl_slice(r, a, n->b ? &part[0] : NULL, n->c ? &part[1] : NULL,
+                        n->d ? &part[2] : NULL, out);
 }
 
 sb_status sb_tpl_call(sb_run *r, sb_val f, const sb_args *a, sb_val *out)
@@ -310,12 +317,12 @@ sb_status sb_tpl_eval(sb_run *r, const sb_node *n, sb_val *out)
 {
     typedef sb_status (*eval_fn)(sb_run *, const sb_node *, sb_val *);
     static const eval_fn by_kind[] = {
-        [SB_N_NAME] = eval_name,     [SB_N_LIST] = eval_list,       [SB_N_TUPLE] = eval_list,
-        [SB_N_DICT] = eval_dict,     [SB_N_NOT] = eval_logic,       [SB_N_NEG] = eval_sign,
-        [SB_N_POS] = eval_sign,      [SB_N_BINARY] = eval_binary,   [SB_N_AND] = eval_logic,
-        [SB_N_OR] = eval_logic,      [SB_N_COMPARE] = eval_compare, [SB_N_COND] = eval_cond,
-        [SB_N_ATTR] = eval_item,     [SB_N_ITEM] = eval_item,       [SB_N_SLICE] = eval_slice,
-        [SB_N_CALL] = eval_call,     [SB_N_FILTER] = eval_filter,   [SB_N_TEST] = eval_test,
+        [SB_N_NAME] = eval_name, [SB_N_LIST] = eval_list,       [SB_N_TUPLE] = eval_list,
+        [SB_N_DICT] = eval_dict, [SB_N_NOT] = eval_logic,       [SB_N_NEG] = eval_sign,
+        [SB_N_POS] = eval_sign,  [SB_N_BINARY] = eval_binary,   [SB_N_AND] = eval_logic,
+        [SB_N_OR] = eval_logic,  [SB_N_COMPARE] = eval_compare, [SB_N_COND] = eval_cond,
+        [SB_N_ATTR] = eval_item, [SB_N_ITEM] = eval_item,       [SB_N_SLICE] = eval_slice,
+        [SB_N_CALL] = eval_call, [SB_N_FILTER] = eval_filter,   [SB_N_TEST] = eval_test,
     };
     r->at = n;
     if (n->kind == SB_N_CONST) {

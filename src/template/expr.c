@@ -4,7 +4,7 @@
  * Each left-growing chain is a loop, so only brackets, prefixes and inline ifs recurse; those count
  * against the nesting limit, and the depth of what a chain builds against the tree limit. */
 #include "base/limits.h"
-#include "template/tpl.h"
+#include "template/parser.h"
 
 #include <string.h>
 
@@ -78,7 +78,8 @@ static sb_status parse_args(sb_parser *p, sb_node **first)
 static int count(const sb_node *n)
 {
     int k = 0;
-    for (; n; n = n->next) k++;
+    for (; n; n = n->next)
+        k++;
     return k;
 }
 
@@ -111,9 +112,12 @@ static sb_status parse_name(sb_parser *p, sb_node **out)
         const char *name;
         sb_val v;
     } fixed[] = {
-        {"true", {.type = SB_VAL_BOOL, .as.b = true}},   {"True", {.type = SB_VAL_BOOL, .as.b = true}},
-        {"false", {.type = SB_VAL_BOOL, .as.b = false}}, {"False", {.type = SB_VAL_BOOL}},
-        {"none", {.type = SB_VAL_NULL}},                 {"None", {.type = SB_VAL_NULL}},
+        {"true", {.type = SB_VAL_BOOL, .as.b = true}},
+        {"True", {.type = SB_VAL_BOOL, .as.b = true}},
+        {"false", {.type = SB_VAL_BOOL, .as.b = false}},
+        {"False", {.type = SB_VAL_BOOL}},
+        {"none", {.type = SB_VAL_NULL}},
+        {"None", {.type = SB_VAL_NULL}},
     };
     static const char *const reserved[] = {"and", "else", "if", "in", "is", "not", "or"};
     for (size_t i = 0; i < SB_ARRAY_LEN(fixed); i++) {
@@ -167,8 +171,10 @@ static sb_status parse_bracket(sb_parser *p, sb_node **out)
     if (!sb_tpl_is_op(p, "(")) return sb_tpl_unexpected(p, "a value");
     const sb_token at = p->tok;
     SB_TRY(sb_tpl_next(p));
-    if (sb_tpl_is_op(p, ")")) SB_TRY(sb_tpl_node(p, SB_N_TUPLE, &at, out));
-    else SB_TRY(sb_tpl_parse_tuple(p, true, out));
+    if (sb_tpl_is_op(p, ")"))
+        SB_TRY(sb_tpl_node(p, SB_N_TUPLE, &at, out));
+    else
+        SB_TRY(sb_tpl_parse_tuple(p, true, out));
     return sb_tpl_expect_op(p, ")");
 }
 
@@ -176,8 +182,10 @@ sb_status sb_tpl_parse_primary(sb_parser *p, sb_node **out)
 {
     const sb_token at = p->tok;
     switch (at.kind) {
-    case SB_T_NAME: return parse_name(p, out);
-    case SB_T_STR: return parse_string(p, out);
+    case SB_T_NAME:
+        return parse_name(p, out);
+    case SB_T_STR:
+        return parse_string(p, out);
     case SB_T_INT:
         SB_TRY(constant(p, &at, (sb_val){.type = SB_VAL_INT, .as.i = at.i}, out));
         return sb_tpl_next(p);
@@ -195,7 +203,8 @@ sb_status sb_tpl_parse_primary(sb_parser *p, sb_node **out)
     case SB_T_PRINT:
     case SB_T_PRINT_END:
     case SB_T_TAG:
-    case SB_T_TAG_END: break;
+    case SB_T_TAG_END:
+        break;
     }
     return sb_tpl_unexpected(p, "a value");
 }
@@ -236,7 +245,8 @@ static sb_status parse_item(sb_parser *p, sb_node *a, sb_node **out)
         SB_TRY(sb_tpl_parse_expr(p, &part[n_colons]));
     }
     SB_TRY(sb_tpl_next(p));
-    if (!n_colons && !part[0]) return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col, "empty index");
+    if (!n_colons && !part[0])
+        return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col, "empty index");
     if (!n_colons) return make(p, SB_N_ITEM, &at, a, part[0], out);
     SB_TRY(sb_tpl_node(p, SB_N_SLICE, &at, out));
     (*out)->a = a;
@@ -253,15 +263,18 @@ static bool plain_format(const char *s, size_t n)
     bool open = false;
     for (size_t i = 0; i < n; i++) {
         const char c = s[i];
-        if (c == '{' && !open && i + 1 < n && s[i + 1] == '{') i++;
-        else if (c == '{' || (c == '}' && open)) open = c == '{';
-        else if (open && (c == '.' || c == '[' || c == '!' || c == ':')) return false;
+        if (c == '{' && !open && i + 1 < n && s[i + 1] == '{')
+            i++;
+        else if (c == '{' || (c == '}' && open))
+            open = c == '{';
+        else if (open && (c == '.' || c == '[' || c == '!' || c == ':'))
+            return false;
     }
     return true;
 }
 
 /* A call of something. A method must be one we have: calling a dict's entry is no use in a prompt,
- * and a word that is unknown is refused now, with its place, rather than in the middle of a chat. */
+ * and an unknown word is better refused now, with its place, than in the middle of a chat. */
 static sb_status parse_call(sb_parser *p, sb_node *a, sb_node **out)
 {
     if (a->kind == SB_N_ATTR) {
@@ -324,8 +337,9 @@ static sb_status parse_filter(sb_parser *p, sb_node *a, sb_node **out)
     }
     const int n_args = count(n->first);
     if (!sb_tpl_filter_takes((unsigned)id, n_args))
-        return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col, "filter '%s' with %d arguments",
-                               sb_tpl_filter_name((unsigned)id), n_args);
+        return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col,
+                               "filter '%s' with %d arguments", sb_tpl_filter_name((unsigned)id),
+                               n_args);
     *out = n;
     return sb_tpl_close(p, n);
 }
@@ -347,18 +361,21 @@ static bool begins_argument(const sb_parser *p)
     switch (p->tok.kind) {
     case SB_T_STR:
     case SB_T_INT:
-    case SB_T_FLOAT: return true;
+    case SB_T_FLOAT:
+        return true;
     case SB_T_NAME:
         for (size_t i = 0; i < SB_ARRAY_LEN(no); i++)
             if (sb_tpl_is_name(p, no[i])) return false;
         return true;
-    case SB_T_OP: return sb_tpl_is_op(p, "[") || sb_tpl_is_op(p, "{");
+    case SB_T_OP:
+        return sb_tpl_is_op(p, "[") || sb_tpl_is_op(p, "{");
     case SB_T_EOF:
     case SB_T_TEXT:
     case SB_T_PRINT:
     case SB_T_PRINT_END:
     case SB_T_TAG:
-    case SB_T_TAG_END: break;
+    case SB_T_TAG_END:
+        break;
     }
     return false;
 }
@@ -390,8 +407,8 @@ static sb_status parse_test(sb_parser *p, sb_node *a, sb_node **out)
         SB_TRY(sb_tpl_close(p, n->first));
     }
     if (!sb_tpl_test_takes((unsigned)id, count(n->first)))
-        return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col, "test '%.*s' with %d arguments",
-                               (int)at.n, at.p, count(n->first));
+        return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col,
+                               "test '%.*s' with %d arguments", (int)at.n, at.p, count(n->first));
     *out = n;
     return sb_tpl_close(p, n);
 }
@@ -582,8 +599,10 @@ sb_status sb_tpl_parse_tuple(sb_parser *p, bool cond, sb_node **out)
 {
     const sb_token at = p->tok;
     sb_node *a;
-    if (cond) SB_TRY(sb_tpl_parse_expr(p, &a));
-    else SB_TRY(parse_or(p, &a));
+    if (cond)
+        SB_TRY(sb_tpl_parse_expr(p, &a));
+    else
+        SB_TRY(parse_or(p, &a));
     *out = a;
     if (!sb_tpl_is_op(p, ",")) return SB_OK;
     SB_TRY(sb_tpl_node(p, SB_N_TUPLE, &at, out));
@@ -591,8 +610,10 @@ sb_status sb_tpl_parse_tuple(sb_parser *p, bool cond, sb_node **out)
     for (sb_node **tail = &a->next; sb_tpl_is_op(p, ","); tail = &(*tail)->next) {
         SB_TRY(sb_tpl_next(p));
         if (ends_tuple(p)) break;
-        if (cond) SB_TRY(sb_tpl_parse_expr(p, tail));
-        else SB_TRY(parse_or(p, tail));
+        if (cond)
+            SB_TRY(sb_tpl_parse_expr(p, tail));
+        else
+            SB_TRY(parse_or(p, tail));
     }
     return sb_tpl_close(p, *out);
 }

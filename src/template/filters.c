@@ -52,8 +52,10 @@ static sb_status f_title(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     SB_TRY(as_str(r, v, &v));
     for (size_t from = 0; from < v.as.s.n;) {
         size_t end = from;
-        while (end < v.as.s.n && !strchr("- \t\n\r\f\v({[<", v.as.s.p[end])) end++;
-        while (end < v.as.s.n && strchr("- \t\n\r\f\v({[<", v.as.s.p[end])) end++;
+        while (end < v.as.s.n && !strchr("- \t\n\r\f\v({[<", v.as.s.p[end]))
+            end++;
+        while (end < v.as.s.n && strchr("- \t\n\r\f\v({[<", v.as.s.p[end]))
+            end++;
         sb_val word;
         SB_TRY(sb_text_case(r, sb_text_cut(v, from, end - from), SB_CASE_CAPITAL, &word));
         SB_TRY(sb_text_add(&b, word));
@@ -92,7 +94,8 @@ static sb_status f_escape(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     (void)a;
     SB_TRY(as_str(r, v, &v));
     for (size_t i = 0; i < SB_ARRAY_LEN(pairs); i++)
-        SB_TRY(sb_text_replace(r, v, sb_val_literal(pairs[i][0]), sb_val_literal(pairs[i][1]), -1, &v));
+        SB_TRY(sb_text_replace(r, v, sb_val_literal(pairs[i][0]), sb_val_literal(pairs[i][1]), -1,
+                               &v));
     *out = v;
     return SB_OK;
 }
@@ -115,7 +118,8 @@ static sb_status f_indent(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     sb_text b = {.r = r};
     for (size_t i = 0; i < lines.as.list->n; i++) {
         const sb_val line = lines.as.list->v[i];
-        const bool wanted = i ? line.as.s.n || (blank && sb_val_truth(*blank)) : first && sb_val_truth(*first);
+        const bool wanted =
+            i ? line.as.s.n || (blank && sb_val_truth(*blank)) : first && sb_val_truth(*first);
         if (i) SB_TRY(sb_text_add(&b, sb_val_literal("\n")));
         if (wanted) SB_TRY(sb_text_add(&b, pad));
         SB_TRY(sb_text_add(&b, line));
@@ -126,9 +130,10 @@ static sb_status f_indent(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 
 static sb_status f_default(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
-    const sb_val *other = sb_tpl_arg(r, a, 0, "default_value"), *falsy = sb_tpl_arg(r, a, 1, "boolean");
-    const bool missing = v.type == SB_VAL_UNDEFINED ||
-                         (falsy && sb_val_truth(*falsy) && !sb_val_truth(v));
+    const sb_val *other = sb_tpl_arg(r, a, 0, "default_value"),
+                 *falsy = sb_tpl_arg(r, a, 1, "boolean");
+    const bool missing =
+        v.type == SB_VAL_UNDEFINED || (falsy && sb_val_truth(*falsy) && !sb_val_truth(v));
     *out = !missing ? v : other ? *other : sb_val_literal("");
     return SB_OK;
 }
@@ -164,7 +169,9 @@ static bool read_int(sb_val s, int64_t base, int64_t *out)
     if (i == s.as.s.n || base < 2 || base > 36) return false;
     for (; i < s.as.s.n; i++) {
         const char c = s.as.s.p[i];
-        const int64_t d = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
+        const int64_t d = c >= '0' && c <= '9'                     ? c - '0'
+                          : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
+                                                                   : 99;
         if (d >= base || ckd_mul(&v, v, base) || (minus ? ckd_sub(&v, v, d) : ckd_add(&v, v, d)))
             return false;
     }
@@ -185,7 +192,8 @@ static bool read_float(sb_val s, double *out)
         const char c = s.as.s.p[i];
         if ((c | 0x20) == 'e' && digit) {
             int64_t e = 0;
-            if (!read_int(sb_text_cut(s, i + 1, s.as.s.n - i - 1), 10, &e) || e > 999 || e < -999) return false;
+            if (!read_int(sb_text_cut(s, i + 1, s.as.s.n - i - 1), 10, &e) || e > 999 || e < -999)
+                return false;
             shift += (int)e;
             exp = true;
         } else if (c == '.' && !dot) {
@@ -263,7 +271,8 @@ static sb_status f_round(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     int64_t digits;
     double f;
     SB_TRY(sb_tpl_arg_int(r, a, 0, "precision", 0, &digits));
-    if (!sb_val_number(v, &f)) return sb_tpl_fail(r, SB_CORRUPT, "round of a %s", sb_tpl_type_name(v));
+    if (!sb_val_number(v, &f))
+        return sb_tpl_fail(r, SB_CORRUPT, "round of a %s", sb_tpl_type_name(v));
     if (digits < -300 || digits > 300) return sb_tpl_fail(r, SB_CORRUPT, "round to that precision");
     const char first = how && sb_val_is_str(*how) && how->as.s.n ? how->as.s.p[0] : 'c';
     const bool ceil_it = how && sb_val_is_str(*how) && how->as.s.n == 4 && first == 'c';
@@ -277,8 +286,10 @@ static sb_status f_round(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 
 static sb_status f_tojson(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
-    const sb_val *ascii = sb_tpl_arg(r, a, 0, "ensure_ascii"), *indent = sb_tpl_arg(r, a, 1, "indent");
-    const sb_val *seps = sb_tpl_arg(r, a, 2, "separators"), *sort = sb_tpl_arg(r, a, 3, "sort_keys");
+    const sb_val *ascii = sb_tpl_arg(r, a, 0, "ensure_ascii"),
+                 *indent = sb_tpl_arg(r, a, 1, "indent");
+    const sb_val *seps = sb_tpl_arg(r, a, 2, "separators"),
+                 *sort = sb_tpl_arg(r, a, 3, "sort_keys");
     int64_t n;
     SB_TRY(sb_tpl_arg_int(r, a, 1, "indent", -1, &n));
     const bool lines = indent && indent->type != SB_VAL_NULL;
@@ -309,6 +320,7 @@ sb_status sb_tpl_filter(sb_run *r, unsigned id, sb_val v, const sb_args *a, sb_v
 #undef X
     };
     if (!sb_tpl_filter_takes(id, a->n))
-        return sb_tpl_fail(r, SB_CORRUPT, "filter '%s' with %d arguments", sb_tpl_filter_name(id), a->n);
+        return sb_tpl_fail(r, SB_CORRUPT, "filter '%s' with %d arguments", sb_tpl_filter_name(id),
+                           a->n);
     return fns[id](r, v, a, out);
 }

@@ -24,7 +24,8 @@ static sb_status walk_path(sb_run *r, sb_val item, sb_val path, sb_val *out)
         const sb_val from = *out;
         if (key.as.s.n && key.as.s.n < 9 && strspn(key.as.s.p, "0123456789") >= key.as.s.n) {
             int64_t at = 0;
-            for (size_t k = 0; k < key.as.s.n; k++) at = at * 10 + (key.as.s.p[k] - '0');
+            for (size_t k = 0; k < key.as.s.n; k++)
+                at = at * 10 + (key.as.s.p[k] - '0');
             key = (sb_val){.type = SB_VAL_INT, .as.i = at};
         }
         SB_TRY(sb_tpl_item(r, &from, key, out));
@@ -71,7 +72,8 @@ sb_status sb_gather_list(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     (void)a;
     SB_TRY(sb_tpl_items(r, v, &from));
     SB_TRY(new_list(r, &l, out));
-    for (size_t i = 0; i < from->n; i++) SB_TRY(push(r, l, from->v[i]));
+    for (size_t i = 0; i < from->n; i++)
+        SB_TRY(push(r, l, from->v[i]));
     return SB_OK;
 }
 
@@ -80,7 +82,8 @@ sb_status sb_gather_pairs(sb_run *r, sb_val v, sb_list **out)
     sb_val made;
     SB_TRY(new_list(r, out, &made));
     if (v.type == SB_VAL_UNDEFINED) return SB_OK;
-    if (v.type != SB_VAL_DICT) return sb_tpl_fail(r, SB_CORRUPT, "items of a %s", sb_tpl_type_name(v));
+    if (v.type != SB_VAL_DICT)
+        return sb_tpl_fail(r, SB_CORRUPT, "items of a %s", sb_tpl_type_name(v));
     for (size_t i = 0; i < v.as.dict->n; i++) {
         sb_list *pair = sb_list_new(&r->mem, 2);
         if (!pair) return sb_tpl_oom(r);
@@ -188,7 +191,8 @@ sb_status sb_gather_sort(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     }
     const size_t n = from->n;
     SB_TRY(sort(r, k, n, reverse));
-    for (size_t i = 0; i < n; i++) SB_TRY(push(r, l, k[i].item));
+    for (size_t i = 0; i < n; i++)
+        SB_TRY(push(r, l, k[i].item));
     return SB_OK;
 }
 
@@ -208,7 +212,8 @@ sb_status sb_gather_dictsort(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
         SB_TRY(sort_key(r, pairs->v[i], &path, with_case, &k[i].key));
     }
     SB_TRY(sort(r, k, pairs->n, reverse));
-    for (size_t i = 0; i < pairs->n; i++) SB_TRY(push(r, l, k[i].item));
+    for (size_t i = 0; i < pairs->n; i++)
+        SB_TRY(push(r, l, k[i].item));
     return SB_OK;
 }
 
@@ -226,7 +231,8 @@ sb_status sb_gather_unique(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
         sb_val key;
         bool seen = false;
         SB_TRY(sort_key(r, from->v[i], path, with_case, &key));
-        for (size_t k = 0; k < keys->n && !seen; k++) SB_TRY(sb_val_equal(r, key, keys->v[k], &seen));
+        for (size_t k = 0; k < keys->n && !seen; k++)
+            SB_TRY(sb_val_equal(r, key, keys->v[k], &seen));
         if (seen) continue;
         SB_TRY(push(r, keys, key));
         SB_TRY(push(r, l, from->v[i]));
@@ -292,7 +298,8 @@ static sb_args rest(const sb_args *a, int n)
 
 sb_status sb_gather_map(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
-    const sb_val *path = sb_tpl_arg(r, a, 99, "attribute"), *other = sb_tpl_arg(r, a, 99, "default");
+    const sb_val *path = sb_tpl_arg(r, a, 99, "attribute"),
+                 *other = sb_tpl_arg(r, a, 99, "default");
     const sb_list *from;
     sb_list *l;
     int id = -1;
@@ -325,7 +332,8 @@ sb_status sb_gather_map(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 static sb_status choose(sb_run *r, sb_val v, const sb_args *a, bool by_path, bool keep, sb_val *out)
 {
     const int at = by_path ? 1 : 0;
-    const sb_val *path = by_path ? sb_tpl_arg(r, a, 0, NULL) : NULL, *name = sb_tpl_arg(r, a, at, NULL);
+    const sb_val *path = by_path ? sb_tpl_arg(r, a, 0, NULL) : NULL,
+                 *name = sb_tpl_arg(r, a, at, NULL);
     const sb_list *from;
     sb_list *l;
     int id = -1;

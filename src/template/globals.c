@@ -47,31 +47,51 @@ static date date_of(int64_t s)
 /* One conversion into out; 0 when it is unknown. */
 static int convert(const date *d, char c, char out[32])
 {
-    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
-                                         "July",    "August",   "September", "October", "November", "December"};
+    static const char *const months[] = {"January",   "February", "March",    "April",
+                                         "May",       "June",     "July",     "August",
+                                         "September", "October",  "November", "December"};
     static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                        "Thursday", "Friday", "Saturday"};
     const int hour12 = d->hour % 12 ? d->hour % 12 : 12;
     switch (c) {
-    case 'Y': return snprintf(out, 32, "%lld", (long long)d->year);
-    case 'y': return snprintf(out, 32, "%02d", (int)(d->year % 100));
-    case 'm': return snprintf(out, 32, "%02d", d->month);
-    case 'd': return snprintf(out, 32, "%02d", d->day);
-    case 'e': return snprintf(out, 32, "%2d", d->day);
-    case 'j': return snprintf(out, 32, "%03d", d->year_day);
-    case 'H': return snprintf(out, 32, "%02d", d->hour);
-    case 'I': return snprintf(out, 32, "%02d", hour12);
-    case 'M': return snprintf(out, 32, "%02d", d->minute);
-    case 'S': return snprintf(out, 32, "%02d", d->second);
-    case 'p': return snprintf(out, 32, d->hour < 12 ? "AM" : "PM");
-    case 'B': return snprintf(out, 32, "%s", months[d->month - 1]);
-    case 'b': return snprintf(out, 32, "%.3s", months[d->month - 1]);
-    case 'A': return snprintf(out, 32, "%s", days[d->weekday]);
-    case 'a': return snprintf(out, 32, "%.3s", days[d->weekday]);
-    case 'F': return snprintf(out, 32, "%lld-%02d-%02d", (long long)d->year, d->month, d->day);
-    case 'T': return snprintf(out, 32, "%02d:%02d:%02d", d->hour, d->minute, d->second);
-    case '%': return snprintf(out, 32, "%%");
-    default: return 0;
+    case 'Y':
+        return snprintf(out, 32, "%lld", (long long)d->year);
+    case 'y':
+        return snprintf(out, 32, "%02d", (int)(d->year % 100));
+    case 'm':
+        return snprintf(out, 32, "%02d", d->month);
+    case 'd':
+        return snprintf(out, 32, "%02d", d->day);
+    case 'e':
+        return snprintf(out, 32, "%2d", d->day);
+    case 'j':
+        return snprintf(out, 32, "%03d", d->year_day);
+    case 'H':
+        return snprintf(out, 32, "%02d", d->hour);
+    case 'I':
+        return snprintf(out, 32, "%02d", hour12);
+    case 'M':
+        return snprintf(out, 32, "%02d", d->minute);
+    case 'S':
+        return snprintf(out, 32, "%02d", d->second);
+    case 'p':
+        return snprintf(out, 32, d->hour < 12 ? "AM" : "PM");
+    case 'B':
+        return snprintf(out, 32, "%s", months[d->month - 1]);
+    case 'b':
+        return snprintf(out, 32, "%.3s", months[d->month - 1]);
+    case 'A':
+        return snprintf(out, 32, "%s", days[d->weekday]);
+    case 'a':
+        return snprintf(out, 32, "%.3s", days[d->weekday]);
+    case 'F':
+        return snprintf(out, 32, "%lld-%02d-%02d", (long long)d->year, d->month, d->day);
+    case 'T':
+        return snprintf(out, 32, "%02d:%02d:%02d", d->hour, d->minute, d->second);
+    case '%':
+        return snprintf(out, 32, "%%");
+    default:
+        return 0;
     }
 }
 
@@ -88,7 +108,8 @@ sb_status sb_tpl_strftime(sb_run *r, sb_val format, int64_t now_s, sb_val *out)
         }
         const int n = convert(&d, format.as.s.p[++i], text);
         if (n <= 0)
-            return sb_tpl_fail(r, SB_UNSUPPORTED, "date format '%%%c' is not supported", format.as.s.p[i]);
+            return sb_tpl_fail(r, SB_UNSUPPORTED, "date format '%%%c' is not supported",
+                               format.as.s.p[i]);
         SB_TRY(sb_text_add_raw(&b, text, (size_t)n, false));
     }
     *out = sb_text_val(&b);
@@ -109,7 +130,8 @@ static sb_status range(sb_run *r, const sb_args *a, sb_val *out)
     if (!step) return sb_tpl_fail(r, SB_CORRUPT, "range with step 0");
     if (step > 0 ? from < to : from > to) {
         // Unsigned: the distance of two int64 always fits.
-        const uint64_t gap = step > 0 ? (uint64_t)to - (uint64_t)from : (uint64_t)from - (uint64_t)to;
+        const uint64_t gap =
+            step > 0 ? (uint64_t)to - (uint64_t)from : (uint64_t)from - (uint64_t)to;
         const uint64_t width = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
         const uint64_t count = (gap - 1) / width + 1;
         SB_TRY(sb_tpl_spend(r, count));
@@ -118,7 +140,8 @@ static sb_status range(sb_run *r, const sb_args *a, sb_val *out)
     sb_list *l = sb_list_new(&r->mem, (size_t)n);
     if (!l) return sb_tpl_oom(r);
     for (int64_t i = 0; i < n; i++)
-        l->v[i] = (sb_val){.type = SB_VAL_INT, .from_content = a->v[0].from_content, .as.i = from + i * step};
+        l->v[i] = (sb_val){
+            .type = SB_VAL_INT, .from_content = a->v[0].from_content, .as.i = from + i * step};
     l->n = (size_t)n;
     *out = sb_val_of_list(l, SB_VAL_LIST);
     return SB_OK;
@@ -143,17 +166,23 @@ static sb_status raise(sb_run *r, const sb_args *a)
 sb_status sb_tpl_global(sb_run *r, unsigned id, const sb_args *a, sb_val *out)
 {
     switch ((sb_global_id)id) {
-    case SB_GLOBAL_dict: return make_dict(r, a, SB_VAL_DICT, out);
-    case SB_GLOBAL_namespace: return make_dict(r, a, SB_VAL_NAMESPACE, out);
-    case SB_GLOBAL_raise_exception: return raise(r, a);
-    case SB_GLOBAL_range: return range(r, a, out);
+    case SB_GLOBAL_dict:
+        return make_dict(r, a, SB_VAL_DICT, out);
+    case SB_GLOBAL_namespace:
+        return make_dict(r, a, SB_VAL_NAMESPACE, out);
+    case SB_GLOBAL_raise_exception:
+        return raise(r, a);
+    case SB_GLOBAL_range:
+        return range(r, a, out);
     case SB_GLOBAL_strftime_now: {
         const sb_val *format = sb_tpl_arg(r, a, 0, NULL);
         SB_TRY(sb_tpl_arg_str(r, format, "the date's format"));
-        if (!r->ctx->has_now) return sb_tpl_fail(r, SB_UNSUPPORTED, "no date was given to the template");
+        if (!r->ctx->has_now)
+            return sb_tpl_fail(r, SB_UNSUPPORTED, "no date was given to the template");
         return sb_tpl_strftime(r, *format, r->ctx->now_s, out);
     }
-    case SB_GLOBAL_COUNT: break;
+    case SB_GLOBAL_COUNT:
+        break;
     }
     return sb_tpl_fail(r, SB_UNSUPPORTED, "unknown function");
 }

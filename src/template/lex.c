@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * lex.c - templates cut into texts, marks and tokens, with the reference's white-space rules.
  *
- * Rules kept (trim_blocks and lstrip_blocks on): a tag or comment eats one newline behind it and the
- * blanks before it when it stands alone on its line's start; prints do neither; "-" at a mark eats
- * all white space on that side, "+" switches the eating off. One pass, no table, no regex. */
+ * Rules kept (trim_blocks and lstrip_blocks on): a tag or comment eats one newline behind it, and
+ * the blanks before it where only blanks stand before it on its line; prints do neither; "-" at a
+ * mark eats all white space on that side, "+" switches the eating off. One pass, no regex. */
 #include "base/limits.h"
 #include "base/utf8.h"
-#include "template/tpl.h"
+#include "template/parser.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@ static void place(sb_lexer *l, size_t at, int32_t *line, int32_t *col)
     *col = at >= l->line_at ? (int32_t)(at - l->line_at) + 1 : 1;
 }
 
-sb_status sb_tpl_lex_fail(sb_lexer *l, sb_status code, int32_t line, int32_t col, const char *fmt, ...)
+sb_status sb_tpl_lex_fail(sb_lexer *l, sb_status code, int32_t line, int32_t col, const char *fmt,
+                          ...)
 {
     char msg[SB_ERROR_MSG_BYTES];
     va_list ap;
@@ -70,7 +71,8 @@ static size_t text_end(const sb_lexer *l, size_t from, size_t mark, bool print, 
     if (sign == '-') return trim_right(l, from, mark);
     if (sign == '+' || print) return mark;
     size_t line = mark;
-    while (line > from && l->p[line - 1] != '\n') line--;
+    while (line > from && l->p[line - 1] != '\n')
+        line--;
     if (line == from && !l->line_start) return mark;
     return skip_space(l, line) >= mark ? line : mark;
 }
@@ -79,8 +81,10 @@ static size_t text_end(const sb_lexer *l, size_t from, size_t mark, bool print, 
 static void finish_mark(sb_lexer *l, size_t at, size_t width, bool print, char sign)
 {
     l->at = at + width;
-    if (sign == '-') l->at = skip_space(l, l->at);
-    else if (sign != '+' && !print && l->at < l->n && l->p[l->at] == '\n') l->at++;
+    if (sign == '-')
+        l->at = skip_space(l, l->at);
+    else if (sign != '+' && !print && l->at < l->n && l->p[l->at] == '\n')
+        l->at++;
     l->line_start = l->p[l->at - 1] == '\n';
 }
 
@@ -191,7 +195,8 @@ sb_status sb_tpl_lex_data(sb_lexer *l, sb_token *out)
         }
         const size_t from = l->at;
         size_t at = from;
-        while (at < l->n && !mark_at(l, at)) at++;
+        while (at < l->n && !mark_at(l, at))
+            at++;
         place(l, from, &out->line, &out->col);
         size_t end = at;
         if (at < l->n) {
@@ -379,7 +384,8 @@ static sb_status lex_string(sb_lexer *l, sb_token *out)
     const char quote = l->p[l->at];
     const size_t from = l->at + 1;
     size_t end = from;
-    while (end < l->n && l->p[end] != quote) end += l->p[end] == '\\' && end + 1 < l->n ? 2 : 1;
+    while (end < l->n && l->p[end] != quote)
+        end += l->p[end] == '\\' && end + 1 < l->n ? 2 : 1;
     if (end >= l->n) return fail_at(l, l->at, "string without end");
     out->kind = SB_T_STR;
     out->p = l->p + from;
@@ -430,9 +436,9 @@ static bool lex_end(sb_lexer *l, sb_token *out)
 
 sb_status sb_tpl_lex_code(sb_lexer *l, sb_token *out)
 {
-    static const char *const ops[] = {"//", "**", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~",
-                                      "<",  ">",  "=",  "(",  ")",  "[",  "]", "{", "}", ",", ".", ":",
-                                      "|"};
+    static const char *const ops[] = {"//", "**", "==", "!=", "<=", ">=", "+", "-", "*",
+                                      "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
+                                      "]",  "{",  "}",  ",",  ".",  ":",  "|"};
     *out = (sb_token){.kind = SB_T_EOF};
     l->at = skip_space(l, l->at);
     place(l, l->at, &out->line, &out->col);
@@ -444,7 +450,8 @@ sb_status sb_tpl_lex_code(sb_lexer *l, sb_token *out)
     out->p = l->p + l->at;
     if (is_word(c)) {
         out->kind = SB_T_NAME;
-        while (l->at < l->n && is_word(l->p[l->at])) l->at++;
+        while (l->at < l->n && is_word(l->p[l->at]))
+            l->at++;
         out->n = (size_t)(l->p + l->at - out->p);
         return SB_OK;
     }

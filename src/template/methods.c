@@ -84,14 +84,16 @@ static sb_status find(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_val
     const size_t step = part->as.s.n ? part->as.s.n : 1;
     if (id == SB_METHOD_count) {
         int64_t n = 0;
-        for (; at != SIZE_MAX; n++) at = sb_text_find(s, at + step, part->as.s.p, part->as.s.n);
+        for (; at != SIZE_MAX; n++)
+            at = sb_text_find(s, at + step, part->as.s.p, part->as.s.n);
         return give_int(n, out);
     }
     for (size_t next = at; id == SB_METHOD_rfind && next != SIZE_MAX;) {
         at = next;
         next = sb_text_find(s, at + 1, part->as.s.p, part->as.s.n);
     }
-    if (at == SIZE_MAX && id == SB_METHOD_index) return sb_tpl_fail(r, SB_CORRUPT, "substring not found");
+    if (at == SIZE_MAX && id == SB_METHOD_index)
+        return sb_tpl_fail(r, SB_CORRUPT, "substring not found");
     return give_int(at == SIZE_MAX ? -1 : (int64_t)sb_text_count_cp(sb_text_cut(s, 0, at)), out);
 }
 
@@ -104,8 +106,9 @@ static sb_status all_of(sb_run *r, unsigned id, sb_val s, sb_val *out)
         uint32_t cp = 0;
         n = sb_utf8_decode(s.as.s.p + i, s.as.s.n - i, &cp);
         if (!n) break;
-        yes = id == SB_METHOD_isspace ? sb_text_space(cp)
-                                      : utf8proc_category((utf8proc_int32_t)cp) == UTF8PROC_CATEGORY_ND;
+        yes = id == SB_METHOD_isspace
+                  ? sb_text_space(cp)
+                  : utf8proc_category((utf8proc_int32_t)cp) == UTF8PROC_CATEGORY_ND;
     }
     *out = (sb_val){.type = SB_VAL_BOOL, .as.b = yes};
     return SB_OK;
@@ -120,7 +123,8 @@ static sb_status field(sb_run *r, const sb_args *a, sb_val name, int *next, sb_v
     if (!n) i = (*next)++;
     if (n && n < 4 && strspn(p, "0123456789") >= n) {
         i = 0;
-        for (size_t k = 0; k < n; k++) i = i * 10 + (p[k] - '0');
+        for (size_t k = 0; k < n; k++)
+            i = i * 10 + (p[k] - '0');
     }
     if (i >= 0 && i < a->n_pos) return sb_tpl_str(r, a->v[i], out);
     for (int k = a->n_pos; i < 0 && k < a->n; k++) {
@@ -147,7 +151,8 @@ static sb_status format(sb_run *r, sb_val s, const sb_args *a, sb_val *out)
             continue;
         }
         const size_t close = sb_text_find(s, i, "}", 1);
-        if (c == '}' || close == SIZE_MAX) return sb_tpl_fail(r, SB_CORRUPT, "a lone brace in a format");
+        if (c == '}' || close == SIZE_MAX)
+            return sb_tpl_fail(r, SB_CORRUPT, "a lone brace in a format");
         sb_val v;
         SB_TRY(field(r, a, sb_text_cut(s, i + 1, close - i - 1), &next, &v));
         SB_TRY(sb_text_add(&b, v));
@@ -172,30 +177,48 @@ static sb_status of_str(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_v
 {
     const sb_val *arg = sb_tpl_arg(r, a, 0, NULL);
     switch (id) {
-    case SB_METHOD_capitalize: return sb_text_case(r, s, SB_CASE_CAPITAL, out);
-    case SB_METHOD_lower: return sb_text_case(r, s, SB_CASE_LOWER, out);
-    case SB_METHOD_upper: return sb_text_case(r, s, SB_CASE_UPPER, out);
-    case SB_METHOD_title: return sb_text_case(r, s, SB_CASE_TITLE, out);
-    case SB_METHOD_strip: return strip(r, s, a, SB_TRIM_LEFT | SB_TRIM_RIGHT, out);
-    case SB_METHOD_lstrip: return strip(r, s, a, SB_TRIM_LEFT, out);
-    case SB_METHOD_rstrip: return strip(r, s, a, SB_TRIM_RIGHT, out);
-    case SB_METHOD_startswith: return test_affix(r, s, a, false, out);
-    case SB_METHOD_endswith: return test_affix(r, s, a, true, out);
-    case SB_METHOD_removeprefix: return remove_affix(r, s, a, false, out);
-    case SB_METHOD_removesuffix: return remove_affix(r, s, a, true, out);
-    case SB_METHOD_split: return split(r, s, a, false, out);
-    case SB_METHOD_rsplit: return split(r, s, a, true, out);
-    case SB_METHOD_splitlines: return sb_text_lines(r, s, arg && sb_val_truth(*arg), out);
+    case SB_METHOD_capitalize:
+        return sb_text_case(r, s, SB_CASE_CAPITAL, out);
+    case SB_METHOD_lower:
+        return sb_text_case(r, s, SB_CASE_LOWER, out);
+    case SB_METHOD_upper:
+        return sb_text_case(r, s, SB_CASE_UPPER, out);
+    case SB_METHOD_title:
+        return sb_text_case(r, s, SB_CASE_TITLE, out);
+    case SB_METHOD_strip:
+        return strip(r, s, a, SB_TRIM_LEFT | SB_TRIM_RIGHT, out);
+    case SB_METHOD_lstrip:
+        return strip(r, s, a, SB_TRIM_LEFT, out);
+    case SB_METHOD_rstrip:
+        return strip(r, s, a, SB_TRIM_RIGHT, out);
+    case SB_METHOD_startswith:
+        return test_affix(r, s, a, false, out);
+    case SB_METHOD_endswith:
+        return test_affix(r, s, a, true, out);
+    case SB_METHOD_removeprefix:
+        return remove_affix(r, s, a, false, out);
+    case SB_METHOD_removesuffix:
+        return remove_affix(r, s, a, true, out);
+    case SB_METHOD_split:
+        return split(r, s, a, false, out);
+    case SB_METHOD_rsplit:
+        return split(r, s, a, true, out);
+    case SB_METHOD_splitlines:
+        return sb_text_lines(r, s, arg && sb_val_truth(*arg), out);
     case SB_METHOD_isdigit:
-    case SB_METHOD_isspace: return all_of(r, id, s, out);
-    case SB_METHOD_format: return format(r, s, a, out);
-    case SB_METHOD_replace: return replace(r, s, a, out);
+    case SB_METHOD_isspace:
+        return all_of(r, id, s, out);
+    case SB_METHOD_format:
+        return format(r, s, a, out);
+    case SB_METHOD_replace:
+        return replace(r, s, a, out);
     case SB_METHOD_join: {
         const sb_list *l;
         SB_TRY(sb_tpl_items(r, arg ? *arg : (sb_val){.type = SB_VAL_NULL}, &l));
         return sb_text_join(r, s, l, true, out);
     }
-    default: return find(r, id, s, a, out); // find, rfind, index, count
+    default:
+        return find(r, id, s, a, out); // find, rfind, index, count
     }
 }
 
@@ -216,7 +239,8 @@ static sb_status insert(sb_run *r, sb_list *l, int64_t at, sb_val v)
 static sb_status pop_item(sb_run *r, sb_list *l, int64_t at, sb_val *out)
 {
     if (at < 0) at += (int64_t)l->n;
-    if (at < 0 || at >= (int64_t)l->n) return sb_tpl_fail(r, SB_CORRUPT, "pop from outside of a list");
+    if (at < 0 || at >= (int64_t)l->n)
+        return sb_tpl_fail(r, SB_CORRUPT, "pop from outside of a list");
     SB_TRY(sb_tpl_spend(r, 1 + l->n / 16));
     *out = l->v[at];
     memmove(l->v + at, l->v + at + 1, (l->n - (size_t)at - 1) * sizeof *l->v);
@@ -278,7 +302,8 @@ static sb_status halves(sb_run *r, const sb_dict *d, bool keys, sb_val *out)
     sb_list *l = sb_list_new(&r->mem, d->n);
     if (!l) return sb_tpl_oom(r);
     SB_TRY(sb_tpl_spend(r, d->n));
-    for (; l->n < d->n; l->n++) l->v[l->n] = keys ? d->v[l->n].k : d->v[l->n].v;
+    for (; l->n < d->n; l->n++)
+        l->v[l->n] = keys ? d->v[l->n].k : d->v[l->n].v;
     *out = sb_val_of_list(l, SB_VAL_LIST);
     return SB_OK;
 }
@@ -288,21 +313,15 @@ static sb_status look_up(sb_run *r, unsigned id, sb_dict *d, const sb_args *a, s
 {
     if (a->n_pos < 1) return sb_tpl_fail(r, SB_CORRUPT, "%s without a key", sb_tpl_method_name(id));
     const sb_val key = a->v[0], *other = sb_tpl_arg(r, a, 1, "default");
-    SB_TRY(sb_tpl_spend(r, 1 + d->n / 16));
-    size_t at = 0;
-    for (bool same = false; at < d->n; at++) {
-        if (sb_val_is_str(key) && (!sb_val_is_str(d->v[at].k) || d->v[at].k.as.s.n != key.as.s.n)) continue;
-        SB_TRY(sb_val_equal(r, d->v[at].k, key, &same));
-        if (same) break;
-    }
-    if (at < d->n) {
+    SB_TRY(sb_tpl_spend(r, 1 + sb_dict_cost(d)));
+    const size_t at = sb_dict_seek(d, key);
+    if (at != SIZE_MAX) {
         *out = d->v[at].v;
-        if (id != SB_METHOD_pop) return SB_OK;
-        memmove(d->v + at, d->v + at + 1, (d->n - at - 1) * sizeof *d->v);
-        d->n--;
+        if (id == SB_METHOD_pop) sb_dict_remove(d, at);
         return SB_OK;
     }
-    if (id == SB_METHOD_pop && !other) return sb_tpl_fail(r, SB_CORRUPT, "pop of a key that is not there");
+    if (id == SB_METHOD_pop && !other)
+        return sb_tpl_fail(r, SB_CORRUPT, "pop of a key that is not there");
     *out = other ? *other : (sb_val){.type = SB_VAL_NULL};
     if (id != SB_METHOD_setdefault) return SB_OK;
     return sb_dict_put(&r->mem, d, key, *out) ? SB_OK : sb_tpl_oom(r);
@@ -312,17 +331,23 @@ static sb_status of_dict(sb_run *r, unsigned id, sb_val self, const sb_args *a, 
 {
     sb_dict *d = self.as.dict;
     switch (id) {
-    case SB_METHOD_keys: return halves(r, d, true, out);
-    case SB_METHOD_values: return halves(r, d, false, out);
-    case SB_METHOD_items: return sb_gather_items(r, self, a, out);
+    case SB_METHOD_keys:
+        return halves(r, d, true, out);
+    case SB_METHOD_values:
+        return halves(r, d, false, out);
+    case SB_METHOD_items:
+        return sb_gather_items(r, self, a, out);
     case SB_METHOD_copy: {
         sb_dict *copy = sb_dict_new(&r->mem);
         if (!copy) return sb_tpl_oom(r);
         *out = sb_val_of_dict(copy, SB_VAL_DICT);
         return sb_tpl_update(r, copy, &(sb_args){.v = &self, .n = 1, .n_pos = 1});
     }
-    case SB_METHOD_update: *out = (sb_val){.type = SB_VAL_NULL}; return sb_tpl_update(r, d, a);
-    default: return look_up(r, id, d, a, out);
+    case SB_METHOD_update:
+        *out = (sb_val){.type = SB_VAL_NULL};
+        return sb_tpl_update(r, d, a);
+    default:
+        return look_up(r, id, d, a, out);
     }
 }
 
@@ -332,11 +357,12 @@ sb_status sb_tpl_update(sb_run *r, sb_dict *d, const sb_args *a)
     if (from && from->type != SB_VAL_DICT && from->type != SB_VAL_NAMESPACE)
         return sb_tpl_fail(r, SB_UNSUPPORTED, "a dict made from a %s", sb_tpl_type_name(*from));
     for (size_t i = 0; from && i < from->as.dict->n; i++) {
-        SB_TRY(sb_tpl_spend(r, 1 + d->n / 16));
-        if (!sb_dict_put(&r->mem, d, from->as.dict->v[i].k, from->as.dict->v[i].v)) return sb_tpl_oom(r);
+        SB_TRY(sb_tpl_spend(r, 1 + sb_dict_cost(d)));
+        if (!sb_dict_put(&r->mem, d, from->as.dict->v[i].k, from->as.dict->v[i].v))
+            return sb_tpl_oom(r);
     }
     for (int i = a->n_pos; i < a->n; i++) {
-        SB_TRY(sb_tpl_spend(r, 1 + d->n / 16));
+        SB_TRY(sb_tpl_spend(r, 1 + sb_dict_cost(d)));
         if (!sb_dict_put(&r->mem, d, sb_tpl_sym_val(r->t, a->kw[i]), a->v[i])) return sb_tpl_oom(r);
     }
     return SB_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * node.c - the names of a template and the nodes of its tree. */
 #include "base/limits.h"
-#include "template/tpl.h"
+#include "template/parser.h"
 
 #include <string.h>
 
@@ -10,7 +10,8 @@ enum { FIRST_TABLE = 64 };
 static uint32_t hash(const char *p, size_t n)
 {
     uint32_t h = 2166136261u; // FNV-1a; a template can make names collide, and pays for it below
-    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)p[i]) * 16777619u;
     return h;
 }
 
@@ -32,13 +33,15 @@ static bool grow_table(sb_template *t)
     int32_t *table = sb_region_take(&t->mem, (size_t)size, sizeof *table);
     sb_symbol *syms = sb_region_take(&t->mem, (size_t)size / 2, sizeof *syms);
     if (!table || !syms) return false;
-    for (int32_t i = 0; i < size; i++) table[i] = -1;
+    for (int32_t i = 0; i < size; i++)
+        table[i] = -1;
     if (t->n_syms) memcpy(syms, t->syms, (size_t)t->n_syms * sizeof *syms);
     t->sym_table = table;
     t->table_size = size;
     t->syms = syms;
     t->cap_syms = size / 2;
-    for (int32_t i = 0; i < t->n_syms; i++) *slot(t, syms[i].p, syms[i].n) = i;
+    for (int32_t i = 0; i < t->n_syms; i++)
+        *slot(t, syms[i].p, syms[i].n) = i;
     return true;
 }
 
@@ -85,9 +88,8 @@ static uint16_t deepest(const sb_node *list)
 
 sb_status sb_tpl_close(sb_parser *p, sb_node *n)
 {
-    const uint16_t one[] = {n->a ? n->a->depth : 0,   n->b ? n->b->depth : 0,
-                            n->c ? n->c->depth : 0,   n->d ? n->d->depth : 0,
-                            deepest(n->first),        deepest(n->body),
+    const uint16_t one[] = {n->a ? n->a->depth : 0, n->b ? n->b->depth : 0, n->c ? n->c->depth : 0,
+                            n->d ? n->d->depth : 0, deepest(n->first),      deepest(n->body),
                             deepest(n->orelse)};
     uint16_t d = 0;
     for (size_t i = 0; i < SB_ARRAY_LEN(one); i++)

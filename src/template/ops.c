@@ -11,7 +11,8 @@ static sb_status mismatch(sb_run *r, const char *op, sb_val a, sb_val b)
     for (int i = 0; i < 2; i++) {
         const sb_val v = i ? b : a;
         if (v.type == SB_VAL_UNDEFINED)
-            return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined", v.as.name ? v.as.name : "value");
+            return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined",
+                               v.as.name ? v.as.name : "value");
     }
     return sb_tpl_fail(r, SB_CORRUPT, "operator %s between %s and %s", op, sb_tpl_type_name(a),
                        sb_tpl_type_name(b));
@@ -32,7 +33,8 @@ static sb_status power(sb_run *r, int64_t base, int64_t exp, bool from_content, 
     bool over = false;
     // 0, 1 and -1 stay small for ever; anything else is over after 63 rounds.
     if (base >= -1 && base <= 1) exp = exp ? 2 - exp % 2 : 0;
-    for (; exp > 0 && !over; exp--) over = ckd_mul(&v, v, base);
+    for (; exp > 0 && !over; exp--)
+        over = ckd_mul(&v, v, base);
     return give_int(r, over, v, from_content, out);
 }
 
@@ -51,9 +53,15 @@ static sb_status whole(sb_run *r, sb_op op, int64_t a, int64_t b, bool content, 
         return sb_tpl_fail(r, SB_CORRUPT, "division by zero");
     const bool min_by_minus_one = a == INT64_MIN && b == -1;
     switch ((int)op) {
-    case SB_OP_ADD: over = ckd_add(&v, a, b); break;
-    case SB_OP_SUB: over = ckd_sub(&v, a, b); break;
-    case SB_OP_MUL: over = ckd_mul(&v, a, b); break;
+    case SB_OP_ADD:
+        over = ckd_add(&v, a, b);
+        break;
+    case SB_OP_SUB:
+        over = ckd_sub(&v, a, b);
+        break;
+    case SB_OP_MUL:
+        over = ckd_mul(&v, a, b);
+        break;
     case SB_OP_FLOOR:
         over = min_by_minus_one;
         if (!over) v = floor_div(a, b);
@@ -61,7 +69,8 @@ static sb_status whole(sb_run *r, sb_op op, int64_t a, int64_t b, bool content, 
     case SB_OP_MOD:
         if (!min_by_minus_one) v = a - floor_div(a, b) * b;
         break;
-    default: return power(r, a, b, content, out);
+    default:
+        return power(r, a, b, content, out);
     }
     return give_int(r, over, v, content, out);
 }
@@ -72,13 +81,27 @@ static sb_status real(sb_run *r, sb_op op, double a, double b, bool content, sb_
     if ((op == SB_OP_DIV || op == SB_OP_FLOOR || op == SB_OP_MOD) && b == 0)
         return sb_tpl_fail(r, SB_CORRUPT, "division by zero");
     switch ((int)op) {
-    case SB_OP_ADD: v = a + b; break;
-    case SB_OP_SUB: v = a - b; break;
-    case SB_OP_MUL: v = a * b; break;
-    case SB_OP_DIV: v = a / b; break;
-    case SB_OP_FLOOR: v = floor(a / b); break;
-    case SB_OP_MOD: v = a - floor(a / b) * b; break;
-    default: v = pow(a, b); break;
+    case SB_OP_ADD:
+        v = a + b;
+        break;
+    case SB_OP_SUB:
+        v = a - b;
+        break;
+    case SB_OP_MUL:
+        v = a * b;
+        break;
+    case SB_OP_DIV:
+        v = a / b;
+        break;
+    case SB_OP_FLOOR:
+        v = floor(a / b);
+        break;
+    case SB_OP_MOD:
+        v = a - floor(a / b) * b;
+        break;
+    default:
+        v = pow(a, b);
+        break;
     }
     *out = (sb_val){.type = SB_VAL_FLOAT, .from_content = content, .as.f = v};
     return SB_OK;
@@ -95,7 +118,8 @@ static sb_status repeat_list(sb_run *r, sb_val a, int64_t times, sb_val *out)
     SB_TRY(sb_tpl_spend(r, n));
     sb_list *l = sb_list_new(&r->mem, n);
     if (!l) return sb_tpl_oom(r);
-    for (; l->n < n; l->n++) l->v[l->n] = a.as.list->v[l->n % a.as.list->n];
+    for (; l->n < n; l->n++)
+        l->v[l->n] = a.as.list->v[l->n % a.as.list->n];
     *out = sb_val_of_list(l, (sb_val_type)a.type);
     return SB_OK;
 }
@@ -136,7 +160,8 @@ sb_status sb_tpl_binary(sb_run *r, sb_op op, sb_val a, sb_val b, sb_val *out)
     const bool content = a.from_content || b.from_content;
     int64_t i, k;
     double x, y;
-    if (sb_val_whole(a, &i) && sb_val_whole(b, &k) && op != SB_OP_DIV && !(op == SB_OP_POW && k < 0))
+    if (sb_val_whole(a, &i) && sb_val_whole(b, &k) && op != SB_OP_DIV &&
+        !(op == SB_OP_POW && k < 0))
         return whole(r, op, i, k, content, out);
     if (sb_val_number(a, &x) && sb_val_number(b, &y)) return real(r, op, x, y, content, out);
     if (op == SB_OP_ADD && sb_val_is_seq(a) && a.type == b.type) return join_lists(r, a, b, out);
@@ -159,7 +184,7 @@ static sb_status contains(sb_run *r, sb_val item, sb_val in, bool *out)
     if (!sb_val_is_seq(in) && in.type != SB_VAL_DICT) return mismatch(r, "in", item, in);
     const sb_list *l;
     if (in.type == SB_VAL_DICT && sb_val_is_str(item)) {
-        SB_TRY(sb_tpl_spend(r, 1 + in.as.dict->n / 16));
+        SB_TRY(sb_tpl_spend(r, 1 + sb_dict_cost(in.as.dict)));
         *out = sb_dict_find(in.as.dict, item.as.s.p, item.as.s.n) != NULL;
         return SB_OK;
     }
@@ -186,7 +211,10 @@ sb_status sb_tpl_compare(sb_run *r, sb_op op, sb_val a, sb_val b, bool *out)
     int order = 0;
     if (a.type == SB_VAL_UNDEFINED || b.type == SB_VAL_UNDEFINED) return mismatch(r, "<", a, b);
     SB_TRY(sb_val_order(r, a, b, &order));
-    *out = op == SB_OP_LT ? order < 0 : op == SB_OP_LE ? order <= 0 : op == SB_OP_GT ? order > 0 : order >= 0;
+    *out = op == SB_OP_LT   ? order < 0
+           : op == SB_OP_LE ? order <= 0
+           : op == SB_OP_GT ? order > 0
+                            : order >= 0;
     return SB_OK;
 }
 
@@ -223,7 +251,7 @@ static sb_val loop_attr(const sb_loop *l, sb_symbol name)
 /* The entry of a dict or namespace, else undefined under the key's own name. */
 static sb_status entry(sb_run *r, const sb_dict *d, const char *p, size_t n, sb_val *out)
 {
-    SB_TRY(sb_tpl_spend(r, d->n / 16));
+    SB_TRY(sb_tpl_spend(r, sb_dict_cost(d)));
     const sb_val *v = sb_dict_find(d, p, n);
     if (v) {
         *out = *v;
@@ -240,7 +268,8 @@ static sb_status entry(sb_run *r, const sb_dict *d, const char *p, size_t n, sb_
 sb_status sb_tpl_attr(sb_run *r, const sb_val *a, sb_symbol name, sb_val *out)
 {
     if (a->type == SB_VAL_UNDEFINED)
-        return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined", a->as.name ? a->as.name : "value");
+        return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined",
+                           a->as.name ? a->as.name : "value");
     if (a->type == SB_VAL_NAMESPACE) return entry(r, a->as.dict, name.p, name.n, out);
     const int id = sb_tpl_method_find(name.p, name.n);
     if (id >= 0 && sb_tpl_method_of((unsigned)id, a->type)) {
@@ -279,14 +308,13 @@ sb_status sb_tpl_item(sb_run *r, const sb_val *a, sb_val key, sb_val *out)
     size_t at;
     *out = (sb_val){.as.name = "item"};
     if (a->type == SB_VAL_UNDEFINED)
-        return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined", a->as.name ? a->as.name : "value");
+        return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined",
+                           a->as.name ? a->as.name : "value");
     if (a->type == SB_VAL_DICT) {
         if (sb_val_is_str(key)) return entry(r, a->as.dict, key.as.s.p, key.as.s.n, out);
-        for (size_t k = 0; k < a->as.dict->n; k++) {
-            bool same = false;
-            SB_TRY(sb_val_equal(r, a->as.dict->v[k].k, key, &same));
-            if (same) *out = a->as.dict->v[k].v;
-        }
+        SB_TRY(sb_tpl_spend(r, a->as.dict->n / 16));
+        at = sb_dict_seek(a->as.dict, key);
+        if (at != SIZE_MAX) *out = a->as.dict->v[at].v;
         return SB_OK;
     }
     if (sb_val_is_seq(*a) && sb_val_whole(key, &i)) {
@@ -309,17 +337,20 @@ sb_status sb_tpl_item(sb_run *r, const sb_val *a, sb_val key, sb_val *out)
 /* ---- slices ---- */
 
 /* A bound as Python clips it: from the end when negative, then into [low, high]. */
-static sb_status bound(sb_run *r, const sb_val *v, int64_t n, int64_t low, int64_t high, int64_t *out)
+static sb_status bound(sb_run *r, const sb_val *v, int64_t n, int64_t low, int64_t high,
+                       int64_t *out)
 {
     if (!v || v->type == SB_VAL_NULL) return SB_OK;
-    if (!sb_val_whole(*v, out)) return sb_tpl_fail(r, SB_CORRUPT, "a slice by %s", sb_tpl_type_name(*v));
+    if (!sb_val_whole(*v, out))
+        return sb_tpl_fail(r, SB_CORRUPT, "a slice by %s", sb_tpl_type_name(*v));
     if (*out < 0 && ckd_add(out, *out, n)) *out = low;
     if (*out < low) *out = low;
     if (*out > high) *out = high;
     return SB_OK;
 }
 
-static sb_status slice_str(sb_run *r, sb_val s, int64_t from, int64_t step, int64_t count, sb_val *out)
+static sb_status slice_str(sb_run *r, sb_val s, int64_t from, int64_t step, int64_t count,
+                           sb_val *out)
 {
     if (step == 1 || !count) {
         const size_t a = offset_of(s, (size_t)from);
@@ -336,7 +367,8 @@ static sb_status slice_str(sb_run *r, sb_val s, int64_t from, int64_t step, int6
         if (!--count) break;
         // Walk characters, not from the start: a reversed text stays linear.
         for (int64_t k = 0; k < (step < 0 ? -step : step); k++) {
-            do at = step < 0 ? at - 1 : at + 1;
+            do
+                at = step < 0 ? at - 1 : at + 1;
             while (((unsigned char)s.as.s.p[at] & 0xC0) == 0x80);
         }
     }
@@ -344,8 +376,8 @@ static sb_status slice_str(sb_run *r, sb_val s, int64_t from, int64_t step, int6
     return SB_OK;
 }
 
-sb_status sb_tpl_slice(sb_run *r, sb_val a, const sb_val *from, const sb_val *to, const sb_val *step,
-                       sb_val *out)
+sb_status sb_tpl_slice(sb_run *r, sb_val a, const sb_val *from, const sb_val *to,
+                       const sb_val *step, sb_val *out)
 {
     if (!sb_val_is_str(a) && !sb_val_is_seq(a)) return mismatch(r, "[:]", a, a);
     const size_t len = sb_val_is_str(a) ? sb_text_count_cp(a) : a.as.list->n;
@@ -367,7 +399,8 @@ sb_status sb_tpl_slice(sb_run *r, sb_val a, const sb_val *from, const sb_val *to
     SB_TRY(sb_tpl_spend(r, (size_t)count / 4));
     sb_list *l = sb_list_new(&r->mem, (size_t)count);
     if (!l) return sb_tpl_oom(r);
-    for (int64_t i = first; l->n < (size_t)count; i += by) l->v[l->n++] = a.as.list->v[i];
+    for (int64_t i = first; l->n < (size_t)count; i += by)
+        l->v[l->n++] = a.as.list->v[i];
     *out = sb_val_of_list(l, (sb_val_type)a.type);
     return SB_OK;
 }

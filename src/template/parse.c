@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * parse.c - statements: what stands between texts, and how it nests. */
 #include "base/limits.h"
-#include "template/tpl.h"
+#include "template/parser.h"
 
 #include <string.h>
 
@@ -56,7 +56,7 @@ static sb_status end_tag(sb_parser *p)
 
 static sb_status take_name(sb_parser *p, int32_t *sym)
 {
-    static const char *const reserved[] = {"and",  "else",  "false", "if", "in",   "is",   "none",
+    static const char *const reserved[] = {"and",  "else",  "false", "if", "in",   "is", "none",
                                            "None", "False", "True",  "or", "true", "not"};
     if (p->tok.kind != SB_T_NAME) return sb_tpl_unexpected(p, "a name");
     for (size_t i = 0; i < SB_ARRAY_LEN(reserved); i++)
@@ -114,7 +114,8 @@ static sb_status parse_target(sb_parser *p, sb_node **out)
 
 /* ---- statements ---- */
 
-static sb_status parse_body(sb_parser *p, const sb_token *open, const char *const *ends, sb_node **out);
+static sb_status parse_body(sb_parser *p, const sb_token *open, const char *const *ends,
+                            sb_node **out);
 
 /* A body that ends with one tag, through that tag's name. */
 static sb_status parse_block(sb_parser *p, const sb_token *open, const char *end, sb_node **out)
@@ -299,11 +300,12 @@ static sb_status parse_statement(sb_parser *p, sb_node **out)
     static const struct {
         const char *name;
         sb_status (*parse)(sb_parser *p, const sb_token *at, sb_node **out);
-    } tags[] = {{"if", parse_if},           {"for", parse_for},           {"set", parse_set},
-                {"macro", parse_macro},     {"call", parse_call_block},   {"filter", parse_filter_block},
-                {"break", parse_jump},      {"continue", parse_jump},     {"generation", parse_generation}};
-    static const char *const foreign[] = {"include", "import", "from", "extends", "block", "with",
-                                          "autoescape", "trans", "do", "debug"};
+    } tags[] = {
+        {"if", parse_if},       {"for", parse_for},         {"set", parse_set},
+        {"macro", parse_macro}, {"call", parse_call_block}, {"filter", parse_filter_block},
+        {"break", parse_jump},  {"continue", parse_jump},   {"generation", parse_generation}};
+    static const char *const foreign[] = {"include", "import",     "from",  "extends", "block",
+                                          "with",    "autoescape", "trans", "do",      "debug"};
     const sb_token at = p->tok;
     if (at.kind != SB_T_NAME) return sb_tpl_unexpected(p, "a tag's name");
     for (size_t i = 0; i < SB_ARRAY_LEN(tags); i++) {
@@ -338,8 +340,9 @@ static sb_status parse_text(sb_parser *p, sb_node **out)
     return SB_OK;
 }
 
-/* Statements until a tag named in ends (left as the current token), or the end when ends is NULL. */
-static sb_status parse_body(sb_parser *p, const sb_token *open, const char *const *ends, sb_node **out)
+/* Statements until a tag named in ends (left as the current token); until the end for NULL. */
+static sb_status parse_body(sb_parser *p, const sb_token *open, const char *const *ends,
+                            sb_node **out)
 {
     for (sb_node **tail = out;; tail = &(*tail)->next) {
         SB_TRY(sb_tpl_lex_data(&p->lex, &p->tok));

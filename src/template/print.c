@@ -30,9 +30,11 @@ size_t sb_tpl_float_text(double f, char out[40])
         if (*p >= '0' && *p <= '9') digits[n++] = *p;
     const bool minus = e[1] == '-';
     int exp = 0;
-    for (const char *p = e + 2; *p; p++) exp = exp * 10 + (*p - '0');
+    for (const char *p = e + 2; *p; p++)
+        exp = exp * 10 + (*p - '0');
     if (minus) exp = -exp;
-    while (n > 1 && digits[n - 1] == '0') n--;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
     if (text[0] == '-') out[o++] = '-';
     if (exp < -4 || exp >= 16) {
         out[o++] = digits[0];
@@ -44,7 +46,8 @@ size_t sb_tpl_float_text(double f, char out[40])
     if (exp < 0) {
         out[o++] = '0';
         out[o++] = '.';
-        for (int i = -1; i > exp; i--) out[o++] = '0';
+        for (int i = -1; i > exp; i--)
+            out[o++] = '0';
         memcpy(out + o, digits, n);
         return o + n;
     }
@@ -70,8 +73,10 @@ static bool printable(uint32_t cp)
     case UTF8PROC_CATEGORY_CN:
     case UTF8PROC_CATEGORY_ZL:
     case UTF8PROC_CATEGORY_ZP:
-    case UTF8PROC_CATEGORY_ZS: return false;
-    default: return true;
+    case UTF8PROC_CATEGORY_ZS:
+        return false;
+    default:
+        return true;
     }
 }
 
@@ -144,11 +149,20 @@ static sb_status scalar(sb_text *b, sb_val v)
     char text[40];
     size_t n = 0;
     switch ((sb_val_type)v.type) {
-    case SB_VAL_UNDEFINED: return SB_OK;
-    case SB_VAL_NULL: n = (size_t)snprintf(text, sizeof text, "None"); break;
-    case SB_VAL_BOOL: n = (size_t)snprintf(text, sizeof text, v.as.b ? "True" : "False"); break;
-    case SB_VAL_INT: n = (size_t)snprintf(text, sizeof text, "%lld", (long long)v.as.i); break;
-    case SB_VAL_FLOAT: n = sb_tpl_float_text(v.as.f, text); break;
+    case SB_VAL_UNDEFINED:
+        return SB_OK;
+    case SB_VAL_NULL:
+        n = (size_t)snprintf(text, sizeof text, "None");
+        break;
+    case SB_VAL_BOOL:
+        n = (size_t)snprintf(text, sizeof text, v.as.b ? "True" : "False");
+        break;
+    case SB_VAL_INT:
+        n = (size_t)snprintf(text, sizeof text, "%lld", (long long)v.as.i);
+        break;
+    case SB_VAL_FLOAT:
+        n = sb_tpl_float_text(v.as.f, text);
+        break;
     case SB_VAL_STR:
     case SB_VAL_LIST:
     case SB_VAL_TUPLE:
@@ -167,11 +181,16 @@ static sb_status repr(sb_text *b, sb_val v)
 {
     SB_TRY(sb_tpl_descend(b->r));
     sb_status s;
-    if (v.type == SB_VAL_STR) s = repr_str(b, v);
-    else if (sb_val_is_seq(v)) s = repr_list(b, v.as.list, v.type == SB_VAL_TUPLE);
-    else if (v.type == SB_VAL_DICT) s = repr_dict(b, v.as.dict);
-    else if (v.type == SB_VAL_UNDEFINED) s = mark(b, "Undefined");
-    else s = scalar(b, v);
+    if (v.type == SB_VAL_STR)
+        s = repr_str(b, v);
+    else if (sb_val_is_seq(v))
+        s = repr_list(b, v.as.list, v.type == SB_VAL_TUPLE);
+    else if (v.type == SB_VAL_DICT)
+        s = repr_dict(b, v.as.dict);
+    else if (v.type == SB_VAL_UNDEFINED)
+        s = mark(b, "Undefined");
+    else
+        s = scalar(b, v);
     b->r->depth--;
     return s;
 }
@@ -183,8 +202,10 @@ sb_status sb_tpl_str(sb_run *r, sb_val v, sb_val *out)
         return SB_OK;
     }
     sb_text b = {.r = r};
-    if (sb_val_is_seq(v) || v.type == SB_VAL_DICT) SB_TRY(repr(&b, v));
-    else SB_TRY(scalar(&b, v));
+    if (sb_val_is_seq(v) || v.type == SB_VAL_DICT)
+        SB_TRY(repr(&b, v));
+    else
+        SB_TRY(scalar(&b, v));
     *out = sb_text_val(&b);
     return SB_OK;
 }

@@ -93,7 +93,8 @@ void *sb_region_take(sb_region *r, size_t n, size_t size)
 
 void *sb_region_extend(sb_region *r, sb_region_pool *pool, const void *p, size_t n, size_t n_more)
 {
-    if (pool->cur && (const char *)p + n == pool->cur && (size_t)(pool->end - pool->cur) >= n_more) {
+    if (pool->cur && (const char *)p + n == pool->cur &&
+        (size_t)(pool->end - pool->cur) >= n_more) {
         char *start = pool->cur - n;
         pool->cur += n_more;
         return start;
@@ -114,6 +115,7 @@ void *sb_region_extend(sb_region *r, sb_region_pool *pool, const void *p, size_t
 sb_status sb_region_fail(const sb_region *r, sb_error *err)
 {
     if (r->over_cap)
-        return SB_FAIL(err, SB_LIMIT, "chat template: over its limit of %zu bytes of values", r->cap);
+        return SB_FAIL(err, SB_LIMIT, "chat template: over its limit of %zu bytes of values",
+                       r->cap);
     return SB_FAIL(err, SB_NO_MEMORY, "chat template: out of memory");
 }

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "template/parser.h"
 #include "template/tpl.h"
 
 #include <string.h>
@@ -54,7 +55,8 @@ void sb_template_free(sb_template *t)
     sb_free(t);
 }
 
-sb_status sb_template_literals(const sb_template *t, sb_template_literal_fn fn, void *ctx, sb_error *err)
+sb_status sb_template_literals(const sb_template *t, sb_template_literal_fn fn, void *ctx,
+                               sb_error *err)
 {
     for (const sb_node *n = t->literals; n; n = n->all)
         SB_TRY(fn(ctx, (sb_str){n->val.as.s.p, n->val.as.s.n}, err));
@@ -80,7 +82,8 @@ static sb_status make_segments(const sb_sink *k, sb_rendered *out, sb_error *err
 {
     const char *m = k->marks.p;
     size_t n = k->marks.n ? 1 : 0;
-    for (size_t i = 1; i < k->marks.n; i++) n += m[i] != m[i - 1];
+    for (size_t i = 1; i < k->marks.n; i++)
+        n += m[i] != m[i - 1];
     out->segments = sb_alloc(n, sizeof *out->segments);
     if (!out->segments) return SB_FAIL(err, SB_NO_MEMORY, "chat template: out of memory");
     for (size_t i = 0; i < k->marks.n; i++) {
@@ -88,7 +91,8 @@ static sb_status make_segments(const sb_sink *k, sb_rendered *out, sb_error *err
             out->segments[out->n_segments - 1].bytes++;
             continue;
         }
-        out->segments[out->n_segments++] = (sb_segment){.offset = i, .bytes = 1, .from_content = m[i] != 0};
+        out->segments[out->n_segments++] =
+            (sb_segment){.offset = i, .bytes = 1, .from_content = m[i] != 0};
     }
     return SB_OK;
 }
@@ -111,7 +115,8 @@ static sb_status render(sb_run *r, sb_sink *k, sb_rendered *out)
     return SB_OK;
 }
 
-sb_status sb_template_render(const sb_template *t, const sb_val_ctx *c, sb_rendered *out, sb_error *err)
+sb_status sb_template_render(const sb_template *t, const sb_val_ctx *c, sb_rendered *out,
+                             sb_error *err)
 {
     SB_TRY(sb_val_ctx_status(c, err));
     sb_sink k;

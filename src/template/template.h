@@ -13,7 +13,8 @@
  *             what lies between two control tokens as a whole, or word boundaries differ.
  * Ownership   sb_template and sb_val_ctx own all they hold and copy what they are given. A render
  *             changes neither, so both serve any number of renders.
- * Threads     A parsed template is immutable: render it from any thread. A sb_val_ctx has one writer.
+ * Threads     A parsed template is immutable: render it from any thread. A sb_val_ctx has one
+ *             writer.
  * Errors      SB_CORRUPT: the template is wrong (syntax, or an operation that makes no sense);
  *             SB_UNSUPPORTED: a construct outside the subset; SB_LIMIT: a budget of limits.def is
  *             used up; SB_INVALID: the template itself refused the conversation

@@ -60,8 +60,10 @@ sb_status sb_text_add(sb_text *b, sb_val s)
     if (b->marks || s.as.s.marks || b->from_content != s.from_content) {
         uint8_t *marks = need_marks(b, n);
         if (!marks) return sb_tpl_oom(b->r);
-        if (s.as.s.marks) memcpy(marks + b->n, s.as.s.marks, n);
-        else memset(marks + b->n, s.from_content, n);
+        if (s.as.s.marks)
+            memcpy(marks + b->n, s.as.s.marks, n);
+        else
+            memset(marks + b->n, s.from_content, n);
     }
     char *p = sb_region_extend(m, &m->text, b->p, b->n, n);
     if (!p) return sb_tpl_oom(b->r);
@@ -80,7 +82,8 @@ sb_status sb_text_add_raw(sb_text *b, const char *p, size_t n, bool from_content
         if (!copy) return sb_tpl_oom(b->r);
         p = memcpy(copy, p, n);
     }
-    return sb_text_add(b, (sb_val){.type = SB_VAL_STR, .from_content = from_content, .as.s = {.p = p, .n = n}});
+    return sb_text_add(
+        b, (sb_val){.type = SB_VAL_STR, .from_content = from_content, .as.s = {.p = p, .n = n}});
 }
 
 sb_val sb_text_val(const sb_text *b)
@@ -119,7 +122,8 @@ size_t sb_text_find(sb_val s, size_t from, const char *p, size_t n)
 size_t sb_text_count_cp(sb_val s)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s.as.s.n; i++) n += ((unsigned char)s.as.s.p[i] & 0xC0) != 0x80;
+    for (size_t i = 0; i < s.as.s.n; i++)
+        n += ((unsigned char)s.as.s.p[i] & 0xC0) != 0x80;
     return n;
 }
 
@@ -148,7 +152,8 @@ sb_val sb_text_trim(sb_val s, const sb_val *chars, int sides)
     }
     while (sides & SB_TRIM_RIGHT && to > from) {
         size_t at = to - 1;
-        while (at > from && ((unsigned char)p[at] & 0xC0) == 0x80) at--;
+        while (at > from && ((unsigned char)p[at] & 0xC0) == 0x80)
+            at--;
         if (sb_utf8_decode(p + at, to - at, &cp) != to - at || !in_set(cp, chars)) break;
         to = at;
     }
@@ -300,8 +305,10 @@ sb_status sb_text_join(sb_run *r, sb_val sep, const sb_list *items, bool strict,
     for (size_t i = 0; i < items->n; i++) {
         sb_val v = items->v[i];
         SB_TRY(sb_tpl_spend(r, 1));
-        if (strict) SB_TRY(sb_tpl_arg_str(r, &v, "an item of join"));
-        else SB_TRY(sb_tpl_str(r, v, &v));
+        if (strict)
+            SB_TRY(sb_tpl_arg_str(r, &v, "an item of join"));
+        else
+            SB_TRY(sb_tpl_str(r, v, &v));
         if (i) SB_TRY(sb_text_add(&b, sep));
         SB_TRY(sb_text_add(&b, v));
     }
@@ -336,9 +343,12 @@ sb_status sb_text_case(sb_run *r, sb_val s, sb_case how, sb_val *out)
         SB_TRY(sb_tpl_spend(r, 1));
         const utf8proc_category_t cat = utf8proc_category((utf8proc_int32_t)cp);
         utf8proc_int32_t c = (utf8proc_int32_t)cp;
-        if (how == SB_CASE_UPPER) c = utf8proc_toupper(c);
-        else if (how == SB_CASE_LOWER || in_word) c = utf8proc_tolower(c);
-        else c = utf8proc_totitle(c);
+        if (how == SB_CASE_UPPER)
+            c = utf8proc_toupper(c);
+        else if (how == SB_CASE_LOWER || in_word)
+            c = utf8proc_tolower(c);
+        else
+            c = utf8proc_totitle(c);
         // title() begins anew behind all that has no case, capitalize() only once
         in_word = how == SB_CASE_CAPITAL || cat == UTF8PROC_CATEGORY_LU ||
                   cat == UTF8PROC_CATEGORY_LL || cat == UTF8PROC_CATEGORY_LT;

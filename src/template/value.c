@@ -6,8 +6,7 @@
 
 /* ---- containers ---- */
 
-/* Doubles an array of the region; the old one stays behind until the end. */
-static void *grow_array(sb_region *m, void *old, size_t n, size_t *cap, size_t size)
+void *sb_tpl_grow(sb_region *m, void *old, size_t n, size_t *cap, size_t size)
 {
     const size_t bigger = *cap ? *cap * 2 : 4;
     void *p = sb_region_take(m, bigger, size);
@@ -29,53 +28,11 @@ sb_list *sb_list_new(sb_region *m, size_t cap)
 bool sb_list_push(sb_region *m, sb_list *l, sb_val v)
 {
     if (l->n == l->cap) {
-        sb_val *p = grow_array(m, l->v, l->n, &l->cap, sizeof *p);
+        sb_val *p = sb_tpl_grow(m, l->v, l->n, &l->cap, sizeof *p);
         if (!p) return false;
         l->v = p;
     }
     l->v[l->n++] = v;
-    return true;
-}
-
-sb_dict *sb_dict_new(sb_region *m)
-{
-    return sb_region_take(m, 1, sizeof(sb_dict));
-}
-
-const sb_val *sb_dict_find(const sb_dict *d, const char *key, size_t n)
-{
-    for (size_t i = 0; i < d->n; i++) {
-        const sb_val *k = &d->v[i].k;
-        if (k->type == SB_VAL_STR && k->as.s.n == n && (!n || memcmp(k->as.s.p, key, n) == 0))
-            return &d->v[i].v;
-    }
-    return NULL;
-}
-
-/* Keys are strings, numbers, booleans or none; numbers are equal as in Python. */
-static bool same_key(sb_val a, sb_val b)
-{
-    double x, y;
-    if (a.type == SB_VAL_STR)
-        return b.type == SB_VAL_STR && a.as.s.n == b.as.s.n &&
-               (!a.as.s.n || memcmp(a.as.s.p, b.as.s.p, a.as.s.n) == 0);
-    if (sb_val_number(a, &x)) return sb_val_number(b, &y) && x == y;
-    return a.type == b.type;
-}
-
-bool sb_dict_put(sb_region *m, sb_dict *d, sb_val k, sb_val v)
-{
-    for (size_t i = 0; i < d->n; i++)
-        if (same_key(d->v[i].k, k)) {
-            d->v[i].v = v;
-            return true;
-        }
-    if (d->n == d->cap) {
-        sb_pair *p = grow_array(m, d->v, d->n, &d->cap, sizeof *p);
-        if (!p) return false;
-        d->v = p;
-    }
-    d->v[d->n++] = (sb_pair){k, v};
     return true;
 }
 
@@ -110,37 +67,51 @@ bool sb_val_truth(sb_val v)
 {
     switch ((sb_val_type)v.type) {
     case SB_VAL_UNDEFINED:
-    case SB_VAL_NULL: return false;
-    case SB_VAL_BOOL: return v.as.b;
-    case SB_VAL_INT: return v.as.i != 0;
-    case SB_VAL_FLOAT: return v.as.f != 0;
-    case SB_VAL_STR: return v.as.s.n != 0;
+    case SB_VAL_NULL:
+        return false;
+    case SB_VAL_BOOL:
+        return v.as.b;
+    case SB_VAL_INT:
+        return v.as.i != 0;
+    case SB_VAL_FLOAT:
+        return v.as.f != 0;
+    case SB_VAL_STR:
+        return v.as.s.n != 0;
     case SB_VAL_LIST:
-    case SB_VAL_TUPLE: return v.as.list->n != 0;
-    case SB_VAL_DICT: return v.as.dict->n != 0;
+    case SB_VAL_TUPLE:
+        return v.as.list->n != 0;
+    case SB_VAL_DICT:
+        return v.as.dict->n != 0;
     case SB_VAL_NAMESPACE:
     case SB_VAL_LOOP:
     case SB_VAL_MACRO:
     case SB_VAL_FUNCTION:
-    case SB_VAL_METHOD: return true;
+    case SB_VAL_METHOD:
+        return true;
     }
     return false;
 }
 
 bool sb_val_whole(sb_val v, int64_t *out)
 {
-    if (v.type == SB_VAL_INT) *out = v.as.i;
-    else if (v.type == SB_VAL_BOOL) *out = v.as.b;
-    else return false;
+    if (v.type == SB_VAL_INT)
+        *out = v.as.i;
+    else if (v.type == SB_VAL_BOOL)
+        *out = v.as.b;
+    else
+        return false;
     return true;
 }
 
 bool sb_val_number(sb_val v, double *out)
 {
     int64_t i;
-    if (v.type == SB_VAL_FLOAT) *out = v.as.f;
-    else if (sb_val_whole(v, &i)) *out = (double)i;
-    else return false;
+    if (v.type == SB_VAL_FLOAT)
+        *out = v.as.f;
+    else if (sb_val_whole(v, &i))
+        *out = (double)i;
+    else
+        return false;
     return true;
 }
 
@@ -152,9 +123,9 @@ bool sb_val_has_content(sb_val v)
 
 const char *sb_tpl_type_name(sb_val v)
 {
-    static const char *const names[] = {"undefined", "none",  "boolean",   "integer", "float",
-                                        "string",    "list",  "tuple",     "dict",    "namespace",
-                                        "loop",      "macro", "function",  "method"};
+    static const char *const names[] = {"undefined", "none",  "boolean",  "integer", "float",
+                                        "string",    "list",  "tuple",    "dict",    "namespace",
+                                        "loop",      "macro", "function", "method"};
     return names[v.type];
 }
 
@@ -163,7 +134,8 @@ const char *sb_tpl_type_name(sb_val v)
 static sb_status equal_lists(sb_run *r, const sb_list *a, const sb_list *b, bool *out)
 {
     *out = a->n == b->n;
-    for (size_t i = 0; *out && i < a->n; i++) SB_TRY(sb_val_equal(r, a->v[i], b->v[i], out));
+    for (size_t i = 0; *out && i < a->n; i++)
+        SB_TRY(sb_val_equal(r, a->v[i], b->v[i], out));
     return SB_OK;
 }
 
@@ -171,12 +143,12 @@ static sb_status equal_dicts(sb_run *r, const sb_dict *a, const sb_dict *b, bool
 {
     *out = a->n == b->n;
     for (size_t i = 0; *out && i < a->n; i++) {
-        const sb_val *other = NULL;
-        SB_TRY(sb_tpl_spend(r, 1 + b->n / 8));
-        for (size_t k = 0; k < b->n && !other; k++)
-            if (same_key(a->v[i].k, b->v[k].k)) other = &b->v[k].v;
-        if (!other) *out = false;
-        else SB_TRY(sb_val_equal(r, a->v[i].v, *other, out));
+        SB_TRY(sb_tpl_spend(r, 1 + sb_dict_cost(b)));
+        const size_t at = sb_dict_seek(b, a->v[i].k);
+        if (at == SIZE_MAX)
+            *out = false;
+        else
+            SB_TRY(sb_val_equal(r, a->v[i].v, b->v[at].v, out));
     }
     return SB_OK;
 }
@@ -266,6 +238,7 @@ sb_status sb_val_clone(sb_run *r, sb_val v, sb_val *out)
             d->v[d->n].k = v.as.dict->v[d->n].k;
             s = sb_val_clone(r, v.as.dict->v[d->n].v, &d->v[d->n].v);
         }
+        if (s == SB_OK && !sb_dict_index(&r->mem, d)) return sb_tpl_oom(r);
         *out = sb_val_of_dict(d, SB_VAL_DICT);
     } else {
         sb_list *l = sb_list_new(&r->mem, n);

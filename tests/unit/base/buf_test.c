@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * buf_test.c - heap, buffers, ids and arenas: limits hold, products are checked, the guard bites. */
+ * buf_test.c - heap, buffers, ids, arenas: limits hold, products are checked, the guard bites. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +61,8 @@ static void big_blocks_are_aligned_and_zero(void **state)
         unsigned char *p = sb_big_alloc(n);
         assert_non_null(p);
         assert_int_equal((uintptr_t)p % (n >= 2u << 20 ? 2u << 20 : 4096), 0);
-        for (size_t k = 0; k < n; k += 997) assert_int_equal(p[k], 0);
+        for (size_t k = 0; k < n; k += 997)
+            assert_int_equal(p[k], 0);
         if (n) p[n - 1] = 1;
         sb_big_free(p, n);
     }
@@ -113,13 +114,15 @@ static void ids_keep_their_limit(void **state)
     (void)state;
     sb_ids a;
     sb_ids_init(&a, 100);
-    for (int32_t i = 0; i < 100; i++) assert_int_equal(sb_ids_add(&a, i, NULL), SB_OK);
+    for (int32_t i = 0; i < 100; i++)
+        assert_int_equal(sb_ids_add(&a, i, NULL), SB_OK);
     sb_error err = {0};
     assert_int_equal(sb_ids_add(&a, 1, &err), SB_LIMIT);
     assert_int_equal(sb_ids_reserve(&a, SIZE_MAX, &err), SB_LIMIT);
     assert_int_equal(a.n, 100);
     assert_true(a.cap <= 100);
-    for (int32_t i = 0; i < 100; i++) assert_int_equal(a.v[i], i);
+    for (int32_t i = 0; i < 100; i++)
+        assert_int_equal(a.v[i], i);
     sb_ids_clear(&a);
     assert_int_equal(sb_ids_reserve(&a, 100, NULL), SB_OK);
     sb_ids_deinit(&a);

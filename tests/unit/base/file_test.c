@@ -50,7 +50,8 @@ static void maps_and_drops(void **state)
     (void)state;
     char path[128];
     static char data[20000];
-    for (size_t i = 0; i < sizeof data; i++) data[i] = (char)(i * 7);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 7);
     path_of(path, "data");
     put(path, data, sizeof data);
     sb_map m;

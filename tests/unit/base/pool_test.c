@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pool_test.c - every thread runs once per run, barriers order, idle pools sleep, modes restored. */
+ * pool_test.c - every thread runs once per run, barriers order, idle pools sleep, modes return. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,8 +73,10 @@ static void barriers_order_phases(void **state)
     for (size_t c = 0; c < SB_ARRAY_LEN(counts); c++) {
         struct relay r = {0};
         assert_int_equal(sb_pool_new(&r.pool, counts[c], NULL), SB_OK);
-        for (int round = 0; round < 10; round++) sb_pool_run(r.pool, pass_on, &r);
-        for (int i = 0; i < THREADS_MAX; i++) assert_int_equal(r.n_wrong[i], 0);
+        for (int round = 0; round < 10; round++)
+            sb_pool_run(r.pool, pass_on, &r);
+        for (int i = 0; i < THREADS_MAX; i++)
+            assert_int_equal(r.n_wrong[i], 0);
         sb_pool_free(r.pool);
     }
 }
@@ -148,7 +150,8 @@ static void denormals_are_flushed_only_inside(void **state)
     assert_int_equal(sb_pool_new(&p, 3, NULL), SB_OK);
     volatile float out[4] = {1, 1, 1, 1};
     sb_pool_run(p, halve, (void *)(uintptr_t)out);
-    for (int i = 0; i < 3; i++) assert_true(out[i] == 0.0f);
+    for (int i = 0; i < 3; i++)
+        assert_true(out[i] == 0.0f);
     halve((void *)(uintptr_t)out, 3, 1);
     assert_true(out[3] > 0.0f); // the caller has its own mode back
     sb_pool_free(p);
@@ -162,7 +165,8 @@ static void caller_is_not_left_pinned(void **state)
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     sb_pool *p = NULL;
     assert_int_equal(sb_pool_new(&p, CPU_COUNT(&before), NULL), SB_OK);
-    for (int i = 0; i < 50; i++) sb_pool_run(p, nothing, NULL);
+    for (int i = 0; i < 50; i++)
+        sb_pool_run(p, nothing, NULL);
     assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
     assert_true(CPU_EQUAL(&before, &after));
     sb_pool_free(p);
@@ -188,12 +192,15 @@ static void counts_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_thread_runs_once), cmocka_unit_test(barriers_order_phases),
-        cmocka_unit_test(idle_pool_sleeps),       cmocka_unit_test(cpu_time_is_summed),
+        cmocka_unit_test(every_thread_runs_once),
+        cmocka_unit_test(barriers_order_phases),
+        cmocka_unit_test(idle_pool_sleeps),
+        cmocka_unit_test(cpu_time_is_summed),
 #if defined(__SSE2__)
         cmocka_unit_test(denormals_are_flushed_only_inside),
 #endif
-        cmocka_unit_test(caller_is_not_left_pinned), cmocka_unit_test(counts_are_checked),
+        cmocka_unit_test(caller_is_not_left_pinned),
+        cmocka_unit_test(counts_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,11 +31,24 @@ static void every_code_point_round_trips(void **state)
 static void ill_formed_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x80",         "\xBF",         "\xC0\x80",     "\xC1\xBF",
-                                      "\xE0\x80\x80", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xED\xBF\xBF",
-                                      "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
-                                      "\xF5\x80\x80\x80", "\xFE",     "\xFF",         "\xC3(",
-                                      "\xE2\x82(",    "\xE2(\xAC",    "\xF0\x9F\x98("};
+    static const char *const bad[] = {"\x80",
+                                      "\xBF",
+                                      "\xC0\x80",
+                                      "\xC1\xBF",
+                                      "\xE0\x80\x80",
+                                      "\xE0\x9F\xBF",
+                                      "\xED\xA0\x80",
+                                      "\xED\xBF\xBF",
+                                      "\xF0\x80\x80\x80",
+                                      "\xF0\x8F\xBF\xBF",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF5\x80\x80\x80",
+                                      "\xFE",
+                                      "\xFF",
+                                      "\xC3(",
+                                      "\xE2\x82(",
+                                      "\xE2(\xAC",
+                                      "\xF0\x9F\x98("};
     for (size_t i = 0; i < SB_ARRAY_LEN(bad); i++) {
         uint32_t cp;
         assert_int_equal(sb_utf8_decode(bad[i], strlen(bad[i]), &cp), 0);

@@ -48,7 +48,8 @@ static sb_str str(const char *s)
 static sb_val ints(sb_val_ctx *c, const int *v, size_t n)
 {
     const sb_val l = sb_val_list(c);
-    for (size_t i = 0; i < n; i++) sb_val_list_add(c, l, sb_val_int(v[i]));
+    for (size_t i = 0; i < n; i++)
+        sb_val_list_add(c, l, sb_val_int(v[i]));
     return l;
 }
 
@@ -56,10 +57,14 @@ static sb_val ints(sb_val_ctx *c, const int *v, size_t n)
 static void set_vars(sb_val_ctx *c)
 {
     static const int xs[] = {3, 1, 2};
-    static const char *const words[] = {"pear", "Apple", "fig", "apple"}, *const keys[] = {"one", "two", "three"};
+    static const char *const words[] = {"pear", "Apple", "fig", "apple"}, *const keys[] = {"one",
+                                                                                           "two",
+                                                                                           "three"};
     static const int values[] = {1, 2, 1};
-    const sb_val w = sb_val_list(c), d = sb_val_dict(c), three = sb_val_list(c), rows = sb_val_list(c);
-    for (size_t i = 0; i < 4; i++) sb_val_list_add(c, w, sb_val_text(c, str(words[i])));
+    const sb_val w = sb_val_list(c), d = sb_val_dict(c), three = sb_val_list(c),
+                 rows = sb_val_list(c);
+    for (size_t i = 0; i < 4; i++)
+        sb_val_list_add(c, w, sb_val_text(c, str(words[i])));
     sb_val_list_add(c, three, sb_val_bool(true));
     sb_val_list_add(c, three, sb_val_null());
     sb_val_list_add(c, three, sb_val_float(0.1));
@@ -79,7 +84,8 @@ static void set_vars(sb_val_ctx *c)
     sb_val_ctx_set(c, "f", sb_val_float(1.5));
     sb_val_ctx_set(c, "yes", sb_val_bool(true));
     sb_val_ctx_set(c, "s", sb_val_text(c, str(" Hello World ")));
-    sb_val_ctx_set(c, "u", sb_val_text(c, str("na\xC3\xAFve \xF0\x9F\x98\x80 \xE6\x97\xA5\xE6\x9C\xAC")));
+    sb_val_ctx_set(c, "u",
+                   sb_val_text(c, str("na\xC3\xAFve \xF0\x9F\x98\x80 \xE6\x97\xA5\xE6\x9C\xAC")));
     sb_val_ctx_set(c, "xs", ints(c, xs, 3));
     sb_val_ctx_set(c, "words", w);
     sb_val_ctx_set(c, "d", d);
@@ -136,8 +142,10 @@ static void renders_equal_the_reference(void **state)
         reader r = {(const char *)m.p, (const char *)m.p + m.bytes};
         while (text(&r, 'T', &source)) {
             sb_template *t = NULL;
-            if (sb_template_new(&t, source, &err) != SB_OK) fail_msg("%.*s: %s", (int)source.n, source.p, err.msg);
-            for (; line(&r, 'C', name, sizeof name); n_cases++) n_bad += check_case(t, &r, name);
+            if (sb_template_new(&t, source, &err) != SB_OK)
+                fail_msg("%.*s: %s", (int)source.n, source.p, err.msg);
+            for (; line(&r, 'C', name, sizeof name); n_cases++)
+                n_bad += check_case(t, &r, name);
             sb_template_free(t);
         }
         assert_true(r.p == r.end);

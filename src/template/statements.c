@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * exec.c - statements carried out: scopes, loops, macros, and where printed text goes. */
+ * statements.c - statements carried out: scopes, loops, macros, and where printed text goes. */
 #include "base/limits.h"
 #include "template/tpl.h"
 
@@ -64,8 +64,9 @@ static sb_status assign(sb_run *r, const sb_node *target, sb_val v)
         SB_TRY(sb_tpl_eval(r, target->a, &ns));
         r->at = target;
         if (ns.type != SB_VAL_NAMESPACE)
-            return sb_tpl_fail(r, SB_CORRUPT, "cannot set an attribute of a %s", sb_tpl_type_name(ns));
-        SB_TRY(sb_tpl_spend(r, ns.as.dict->n / 16));
+            return sb_tpl_fail(r, SB_CORRUPT, "cannot set an attribute of a %s",
+                               sb_tpl_type_name(ns));
+        SB_TRY(sb_tpl_spend(r, sb_dict_cost(ns.as.dict)));
         const sb_val key = sb_tpl_sym_val(r->t, target->sym);
         return sb_dict_put(&r->mem, ns.as.dict, key, v) ? SB_OK : sb_tpl_oom(r);
     }
@@ -77,7 +78,8 @@ static sb_status assign(sb_run *r, const sb_node *target, sb_val v)
         SB_TRY(assign(r, t, l->v[i]));
     }
     size_t n_wanted = 0;
-    for (const sb_node *t = target->first; t; t = t->next) n_wanted++;
+    for (const sb_node *t = target->first; t; t = t->next)
+        n_wanted++;
     if (n_wanted == l->n) return SB_OK;
     r->at = target;
     return sb_tpl_fail(r, SB_CORRUPT, "%zu values for %zu names", l->n, n_wanted);
@@ -158,9 +160,12 @@ sb_status sb_tpl_call_macro(sb_run *r, const sb_macro *m, const sb_args *a, cons
         for (int k = a->n_pos; k < a->n; k++)
             if (a->kw[k] == p->sym) named = k;
         n_named += named >= 0;
-        if (i < a->n_pos) v = a->v[i];
-        else if (named >= 0) v = a->v[named];
-        else if (p->a) SB_TRY(sb_tpl_eval(r, p->a, &v));
+        if (i < a->n_pos)
+            v = a->v[i];
+        else if (named >= 0)
+            v = a->v[named];
+        else if (p->a)
+            SB_TRY(sb_tpl_eval(r, p->a, &v));
         SB_TRY(sb_tpl_set(r, p->sym, v));
     }
     if (a->n_pos > i || n_named != a->n - a->n_pos)
@@ -271,8 +276,10 @@ static sb_status exec_set(sb_run *r, const sb_node *n, sb_flow *flow)
 {
     sb_val v;
     (void)flow;
-    if (n->kind == SB_N_SET) SB_TRY(sb_tpl_eval(r, n->b, &v));
-    else SB_TRY(filtered_block(r, n, &v));
+    if (n->kind == SB_N_SET)
+        SB_TRY(sb_tpl_eval(r, n->b, &v));
+    else
+        SB_TRY(filtered_block(r, n, &v));
     return assign(r, n->a, v);
 }
 
@@ -299,7 +306,8 @@ static sb_status exec_call_block(sb_run *r, const sb_node *n, sb_flow *flow)
     (void)flow;
     SB_TRY(sb_tpl_eval(r, n->a->a, &f));
     r->at = n;
-    if (f.type != SB_VAL_MACRO) return sb_tpl_fail(r, SB_CORRUPT, "a call block of what is no macro");
+    if (f.type != SB_VAL_MACRO)
+        return sb_tpl_fail(r, SB_CORRUPT, "a call block of what is no macro");
     SB_TRY(make_macro(r, n, &caller));
     sb_args args;
     SB_TRY(sb_tpl_eval_args(r, n->a->first, &args));
@@ -323,12 +331,17 @@ sb_status sb_tpl_exec(sb_run *r, const sb_node *list, sb_flow *flow)
 {
     typedef sb_status (*exec_fn)(sb_run *, const sb_node *, sb_flow *);
     static const exec_fn by_kind[] = {
-        [SB_N_TEXT] = exec_text,         [SB_N_PRINT] = exec_print,
-        [SB_N_IF] = exec_if,             [SB_N_FOR] = exec_for,
-        [SB_N_SET] = exec_set,           [SB_N_SET_BLOCK] = exec_set,
-        [SB_N_MACRO] = exec_macro,       [SB_N_CALL_BLOCK] = exec_call_block,
+        [SB_N_TEXT] = exec_text,
+        [SB_N_PRINT] = exec_print,
+        [SB_N_IF] = exec_if,
+        [SB_N_FOR] = exec_for,
+        [SB_N_SET] = exec_set,
+        [SB_N_SET_BLOCK] = exec_set,
+        [SB_N_MACRO] = exec_macro,
+        [SB_N_CALL_BLOCK] = exec_call_block,
         [SB_N_FILTER_BLOCK] = exec_filter_block,
-        [SB_N_BREAK] = exec_jump,        [SB_N_CONTINUE] = exec_jump,
+        [SB_N_BREAK] = exec_jump,
+        [SB_N_CONTINUE] = exec_jump,
         [SB_N_GROUP] = exec_group,
     };
     SB_TRY(sb_tpl_descend(r));

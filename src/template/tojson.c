@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json.c - values as JSON, to the byte as the reference's tojson writes them. */
+ * tojson.c - values as JSON, to the byte as the reference's tojson writes them. */
 #include "base/utf8.h"
 #include "template/tpl.h"
 
@@ -112,8 +112,10 @@ static sb_status write_dict(writer *w, const sb_dict *d)
     w->level++;
     const sb_pair *p = NULL;
     for (size_t i = 0; i < d->n; i++) {
-        if (w->o->sort_keys) SB_TRY(next_key(w, d, p, &p));
-        else p = &d->v[i];
+        if (w->o->sort_keys)
+            SB_TRY(next_key(w, d, p, &p));
+        else
+            p = &d->v[i];
         if (i) SB_TRY(sb_text_add(&w->b, w->o->item_sep));
         SB_TRY(new_line(w));
         SB_TRY(write_key(w, p->k));
@@ -148,10 +150,14 @@ static sb_status write_val(writer *w, sb_val v)
 {
     SB_TRY(sb_tpl_descend(w->b.r));
     sb_status s;
-    if (v.type == SB_VAL_STR) s = write_str(w, v);
-    else if (sb_val_is_seq(v)) s = write_list(w, v.as.list);
-    else if (v.type == SB_VAL_DICT) s = write_dict(w, v.as.dict);
-    else s = write_scalar(w, v);
+    if (v.type == SB_VAL_STR)
+        s = write_str(w, v);
+    else if (sb_val_is_seq(v))
+        s = write_list(w, v.as.list);
+    else if (v.type == SB_VAL_DICT)
+        s = write_dict(w, v.as.dict);
+    else
+        s = write_scalar(w, v);
     w->b.r->depth--;
     return s;
 }
