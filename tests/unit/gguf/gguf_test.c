@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static sb_str str(const char *s)
 {
@@ -79,6 +80,8 @@ static void every_kind_comes_back(void **state)
     int32_t v[3];
     OK(sb_gguf_kv_ints(g, kv, v, 3, NULL));
     assert_true(v[0] == -1 && v[1] == 1 && v[2] == -32768);
+    float f[3];
+    assert_int_equal(sb_gguf_kv_floats(g, kv, f, 3, NULL), SB_CORRUPT); // integers are no floats
     kv = sb_gguf_kv_find(g, "words");
     sb_str s[4];
     OK(sb_gguf_kv_strs(g, kv, s, 4, NULL));
@@ -209,6 +212,9 @@ static void getters_check_type_and_range(void **state)
     assert_true(d == 77);
     OK(sb_gguf_get_float(g, &(sb_gguf_float){.key = "n", .lo = 0, .hi = 1e9}, &d, NULL));
     assert_true(d == 513);
+    const sb_gguf_float need_d = {.key = "gone", .lo = 0, .hi = 1, .required = true};
+    assert_int_equal(sb_gguf_get_float(g, &need_d, &d, &err), SB_NOT_FOUND);
+    assert_words(&err, "w.gguf|gone: missing");
     OK(sb_gguf_get_float(g, &(sb_gguf_float){.key = "gone", .dflt = 2.5}, &d, NULL));
     assert_true(d == 2.5);
     sb_gguf_close(g);
@@ -441,6 +447,30 @@ static void long_paths_keep_the_name(void **state)
     temp_remove("e\033[1m\n.gguf");
 }
 
+static int next_fd(void)
+{
+    const int fd = dup(STDERR_FILENO);
+    assert_true(fd >= 0 && close(fd) == 0);
+    return fd;
+}
+
+static void closing_gives_everything_back(void **state)
+{
+    (void)state;
+    sb_gguf_close(NULL);
+    const int before = next_fd();
+    write_set();
+    sb_gguf *g = NULL;
+    OK(sb_gguf_open(&g, temp_path(names[0]), NULL));
+    assert_true(next_fd() != before); // the files are open
+    sb_gguf_close(g);
+    assert_int_equal(next_fd(), before);
+    write_file(temp_path(names[2]), "GGUF\1\0\0\0", 8);
+    assert_int_equal(sb_gguf_open(&g, temp_path(names[0]), NULL), SB_UNSUPPORTED);
+    assert_int_equal(next_fd(), before);
+    remove_set();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +484,7 @@ int main(void)
         cmocka_unit_test(g24_totals_and_names),
         cmocka_unit_test(a_broken_shard_is_named),
         cmocka_unit_test(long_paths_keep_the_name),
+        cmocka_unit_test(closing_gives_everything_back),
     };
     return cmocka_run_group_tests(tests, NULL, temp_cleanup);
 }
