@@ -3,8 +3,8 @@
  *
  * How: a panel is a run of 32-k blocks; a block holds its scales and then its codes. Four
  * consecutive k of one column are one 32-bit word, so that a dot-product instruction eats a word
- * per column, and everything below moves and masks whole words. Refused: keeping the file's rows and
- * gathering in the kernel (a fifth to a half slower from memory), and widening codes to bytes (more
+ * per column, and everything below moves and masks whole words. Refused: keeping the file's rows
+ * and gathering in the kernel (a fifth to a half slower from memory), and widening codes to bytes (more
  * bytes to read).
  *
  * Codes. Step j (0..7) is the four k 4j..4j+3; column c's word lies at byte 4c of a 128-byte line.
@@ -41,25 +41,39 @@
 
 enum { LINE = 128, P1_AFTER_N4 = 512, P2_AFTER_N4 = 512, P1_AFTER_P2 = 256, SUPER = 256 };
 
-static const uint32_t low_nibbles = 0x0f0f0f0fu, low_pairs = 0x03030303u, low_bits = 0x01010101u;
-
-static uint32_t word_get(const unsigned char *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
+static const uint64_t low_nibbles = 0x0f0f0f0f0f0f0f0fu, low_pairs = 0x0303030303030303u,
+                      low_bits = 0x0101010101010101u;
 
 static void word_put(unsigned char *p, uint32_t v)
 {
     memcpy(p, &v, sizeof v);
 }
 
-/* The four low bits of n, one to each byte. */
-static uint32_t spread_bits(uint32_t n)
+static uint64_t words_get(const unsigned char *p)
 {
-    return (n * 0x00204081u) & low_bits;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
 }
+
+/* Two words, of lines l and l + 1. */
+static void words_put(unsigned char *p, uint64_t v)
+{
+    word_put(p, (uint32_t)v);
+    word_put(p + LINE, (uint32_t)(v >> 32));
+}
+
+/* Eight bits to two bits of four bytes: bit i to bit i / 4 of byte i % 4. */
+#define S1(b)                                                                                      \
+    (((b)&15u) * 0x00204081u & 0x01010101u) | (((b) >> 4) * 0x00204081u & 0x01010101u) << 1
+#define S4(b) S1(b), S1((b) + 1), S1((b) + 2), S1((b) + 3)
+#define S16(b) S4(b), S4((b) + 4), S4((b) + 8), S4((b) + 12)
+#define S64(b) S16(b), S16((b) + 16), S16((b) + 32), S16((b) + 48)
+static const uint32_t spread_bits[256] = {S64(0u), S64(64u), S64(128u), S64(192u)};
+#undef S1
+#undef S4
+#undef S16
+#undef S64
 
 static void put_half(unsigned char *section, int32_t c, const unsigned char *f16)
 {
@@ -76,11 +90,8 @@ static void put_nibbles(unsigned char *codes, int32_t c, const unsigned char *qs
 /* 32 fifth bits, bit k of one little-endian word. */
 static void put_fifth_bits(unsigned char *codes, int32_t c, const unsigned char *qh)
 {
-    const uint32_t bits = word_get(qh);
-    uint32_t v = 0;
-    for (int32_t j = 0; j < 8; j++)
-        v |= spread_bits((bits >> (4 * j)) & 15u) << j;
-    word_put(codes + P1_AFTER_N4 + 4 * c, v);
+    word_put(codes + P1_AFTER_N4 + 4 * c, spread_bits[qh[0]] | spread_bits[qh[1]] << 2 |
+                                              spread_bits[qh[2]] << 4 | spread_bits[qh[3]] << 6);
 }
 
 static void put_q4_0(const unsigned char *src, unsigned char *frame, int32_t i, int32_t c)
@@ -119,8 +130,8 @@ static void put_q8_0(const unsigned char *src, unsigned char *frame, int32_t i, 
 {
     (void)i;
     put_half(frame, c, src);
-    for (int32_t j = 0; j < 8; j++)
-        word_put(frame + 64 + j * LINE + 4 * c, word_get(src + 2 + 4 * j) ^ 0x80808080u);
+    for (int32_t j = 0; j < 8; j += 2)
+        words_put(frame + 64 + j * LINE + 4 * c, words_get(src + 2 + 4 * j) ^ 0x8080808080808080u);
 }
 
 static void put_mxfp4(const unsigned char *src, unsigned char *frame, int32_t i, int32_t c)
@@ -132,32 +143,31 @@ static void put_mxfp4(const unsigned char *src, unsigned char *frame, int32_t i,
 /* The two-bit plane of block b (0..7) of a K format: 32 bytes serve 128 k, two bits per block. */
 static void put_pairs(unsigned char *plane, int32_t c, const unsigned char *qs, int32_t b)
 {
-    for (int32_t h = 0; h < 2; h++) {
-        uint32_t v = 0;
-        for (int32_t i = 0; i < 4; i++) {
-            const uint32_t q = word_get(qs + 32 * (b / 4) + 16 * h + 4 * i);
-            v |= ((q >> (2 * (b % 4))) & low_pairs) << (2 * i);
-        }
-        word_put(plane + h * LINE + 4 * c, v);
+    const unsigned char *q = qs + 32 * (b / 4);
+    const int32_t shift = 2 * (b % 4);
+    for (int32_t h = 0; h < 2; h++, q += 16) {
+        const uint64_t steps =
+            (words_get(q) >> shift & low_pairs) | (words_get(q + 8) >> shift & low_pairs) << 4;
+        word_put(plane + h * LINE + 4 * c, (uint32_t)steps | (uint32_t)(steps >> 32) << 2);
     }
 }
 
 /* The one-bit plane of block b: bit b of each of 32 bytes. */
 static void put_bits(unsigned char *plane, int32_t c, const unsigned char *qh, int32_t b)
 {
-    uint32_t v = 0;
-    for (int32_t j = 0; j < 8; j++)
-        v |= ((word_get(qh + 4 * j) >> b) & low_bits) << j;
-    word_put(plane + 4 * c, v);
+    uint64_t v = 0; // even steps below, odd steps above
+    for (int32_t j = 0; j < 4; j++)
+        v |= (words_get(qh + 8 * j) >> b & low_bits) << (2 * j);
+    word_put(plane + 4 * c, (uint32_t)v | (uint32_t)(v >> 32) << 1);
 }
 
 /* The nibble plane of a block whose nibbles are the low (high = 0) or high halves of 32 bytes. */
 static void put_nibbles_of(unsigned char *codes, int32_t c, const unsigned char *ql, int32_t high)
 {
-    for (int32_t l = 0; l < 4; l++) {
-        const uint32_t lo = word_get(ql + 4 * l) >> (4 * high) & low_nibbles;
-        const uint32_t hi = word_get(ql + 16 + 4 * l) >> (4 * high) & low_nibbles;
-        word_put(codes + l * LINE + 4 * c, lo | hi << 4);
+    for (int32_t l = 0; l < 4; l += 2) {
+        const uint64_t lo = words_get(ql + 4 * l) >> (4 * high) & low_nibbles;
+        const uint64_t hi = words_get(ql + 16 + 4 * l) >> (4 * high) & low_nibbles;
+        words_put(codes + l * LINE + 4 * c, lo | hi << 4);
     }
 }
 

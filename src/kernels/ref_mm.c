@@ -189,7 +189,7 @@ static void mm_elements(const sb_mm *m, sb_format f)
     }
 }
 
-#define X(name, codes, scales, zero, blocks, so, ss, co, cs, bytes)                                \
+#define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
     static void mm_##name##_a8(const sb_mm *m)                                                     \
     {                                                                                              \
         mm_quantised(m, &panel_##name, 1);                                                         \
@@ -216,7 +216,7 @@ static void mm_bf16(const sb_mm *m)
 
 void sb_kernels_fill_ref_mm(sb_kernels *k)
 {
-#define X(name, codes, scales, zero, blocks, so, ss, co, cs, bytes)                                \
+#define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
     k->matmul[SB_F_##name][SB_ACT_A8] = mm_##name##_a8;                                            \
     k->matmul[SB_F_##name][SB_ACT_A16] = mm_##name##_a16;
 #include "kernels/panel.def"

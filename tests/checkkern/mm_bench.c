@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mm_bench.c - times matmul and packing on one core, beside a plain read of the same bytes.
  *
- * M = 1 reads 160 MB of weights once (GB/s, and the share of a plain read in the same second); larger
- * M repeat one matrix of 1536 columns (GOPS, 2 per multiply-add, thread CPU time). Best of a few. */
+ * M = 1 reads 160 MB of weights once (GB/s, and the share of a plain read in the same second); then
+ * one matrix of 1536 columns for several M (GOPS, 2 per multiply-add, thread CPU time). Best of a
+ * few runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,10 +73,11 @@ static void bench_rows(const bench *b, int32_t n_row)
     const int repeat = 1 + (int)(4e8 / ops);
     double best = 1e9;
     for (int i = 0; i < N_REPEAT; i++) {
-        const sb_mm m = {b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row,
-                         N_COL / SB_PANEL};
+        const sb_mm m = {
+            b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row, N_COL / SB_PANEL};
         const double t = now_s(CLOCK_THREAD_CPUTIME_ID);
-        for (int j = 0; j < repeat; j++) b->level->table.matmul[b->f][b->act](&m);
+        for (int j = 0; j < repeat; j++)
+            b->level->table.matmul[b->f][b->act](&m);
         const double dt = (now_s(CLOCK_THREAD_CPUTIME_ID) - t) / repeat;
         if (dt < best) best = dt;
     }
@@ -86,10 +88,14 @@ static void bench_one(bench b, volatile uint64_t *sink)
 {
     static const int32_t rows[] = {1, 2, 4, 8, 64, 512};
     printf("%-7s %-6s %-3s K=%-4d", b.level->name, sb_format_get(b.f)->name,
-           b.act == SB_ACT_F32 ? "f32" : b.act == SB_ACT_A8 ? "a8" : "a16", b.k);
+           b.act == SB_ACT_F32  ? "f32"
+           : b.act == SB_ACT_A8 ? "a8"
+                                : "a16",
+           b.k);
     bench_stream(&b, sink);
     printf("  GOPS:");
-    for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) bench_rows(&b, rows[i]);
+    for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++)
+        bench_rows(&b, rows[i]);
     printf("\n");
     fflush(stdout);
 }
@@ -114,7 +120,8 @@ int mm_bench(const mm_level *levels, size_t n_level, const char *format)
     static const int32_t ks[] = {576, 640, 1536, 2048};
     volatile uint64_t sink = 0;
     const size_t x_bytes = sb_act_row_bytes(SB_ACT_F32, 2048) * MAX_M;
-    bench b = {.w = aligned_alloc(64, stream_bytes + (1 << 20)), .x = aligned_alloc(64, x_bytes),
+    bench b = {.w = aligned_alloc(64, stream_bytes + (1 << 20)),
+               .x = aligned_alloc(64, x_bytes),
                .y = aligned_alloc(64, sizeof(float) * N_COL * MAX_M)};
     unsigned char *rows = aligned_alloc(64, (size_t)4 * N_COL * 2048);
     if (!b.w || !b.x || !b.y || !rows) return 2;

@@ -49,15 +49,24 @@ static void f16_offsets(sb_format f, int at[2])
     case SB_F_Q4_1:
     case SB_F_Q5_1:
     case SB_F_Q4_K:
-    case SB_F_Q5_K: at[1] = 2; break;
+    case SB_F_Q5_K:
+        at[1] = 2;
+        break;
     case SB_F_Q2_K:
         at[0] = 80;
         at[1] = 82;
         break;
-    case SB_F_Q3_K: at[0] = 108; break;
-    case SB_F_Q6_K: at[0] = 208; break;
-    case SB_F_MXFP4: at[0] = -1; break;
-    default: break;
+    case SB_F_Q3_K:
+        at[0] = 108;
+        break;
+    case SB_F_Q6_K:
+        at[0] = 208;
+        break;
+    case SB_F_MXFP4:
+        at[0] = -1;
+        break;
+    default:
+        break;
     }
 }
 
@@ -88,7 +97,8 @@ static void row_fill(sb_format f, mm_data data, unsigned char *row, int64_t n)
             memcpy(row, &h, sizeof h);
             continue;
         }
-        if (f == SB_F_MXFP4) row[0] = (unsigned char)(data == DATA_TINY ? rng() % 4 : 110 + rng() % 20);
+        if (f == SB_F_MXFP4)
+            row[0] = (unsigned char)(data == DATA_TINY ? rng() % 4 : 110 + rng() % 20);
         for (int i = 0; i < 2; i++) {
             const uint16_t h = f16_of(data);
             if (at[i] >= 0) memcpy(row + at[i], &h, sizeof h);
@@ -169,7 +179,8 @@ static bool case_new(mm_case *c, const sb_kernels *ref)
     c->want = get(sizeof(float) * MAX_ROWS * SB_PANEL * (size_t)c->n_panel);
     for (int32_t i = 0; i < c->n_col; i++)
         row_fill(c->f, c->data, c->rows + (size_t)i * c->row_bytes, c->k);
-    for (int32_t r = 0; r < MAX_ROWS; r++) act_fill(c->act, c->data, c->x + (size_t)r * c->x_stride, c->k);
+    for (int32_t r = 0; r < MAX_ROWS; r++)
+        act_fill(c->act, c->data, c->x + (size_t)r * c->x_stride, c->k);
     const size_t bytes = c->panel_bytes * (size_t)c->n_panel;
     unsigned char *guarded = get(bytes + 2 * GUARD);
     memset(guarded, guard_byte, bytes + 2 * GUARD);
@@ -256,8 +267,10 @@ static bool rows_match(const mm_case *all, const sb_kernels *k, int32_t r0, int3
 static bool level_matches(const mm_case *c, const sb_kernels *k)
 {
     bool ok = true;
-    for (int32_t n = 1; n <= MAX_ROWS; n++) ok = ok && rows_match(c, k, 0, n);
-    for (int32_t r = 0; r < MAX_ROWS; r++) ok = ok && rows_match(c, k, r, 1); // alone = in a crowd
+    for (int32_t n = 1; n <= MAX_ROWS; n++)
+        ok = ok && rows_match(c, k, 0, n);
+    for (int32_t r = 0; r < MAX_ROWS; r++)
+        ok = ok && rows_match(c, k, r, 1); // alone = in a crowd
     return ok && rows_match(c, k, 1, 7) && rows_match(c, k, 0, 0);
 }
 
@@ -300,7 +313,9 @@ static void check_pair(sb_format f, sb_act act, const mm_level *levels, size_t n
                                  .n_col = cols[(i + data) % 4]},
                        levels, n_level);
     printf("%s: matmul %s x %s\n", n_failed == before ? "ok" : "NOT OK", sb_format_get(f)->name,
-           act == SB_ACT_F32 ? "f32" : act == SB_ACT_A8 ? "a8" : "a16");
+           act == SB_ACT_F32  ? "f32"
+           : act == SB_ACT_A8 ? "a8"
+                              : "a16");
 }
 
 int main(int argc, char **argv)
@@ -318,11 +333,13 @@ int main(int argc, char **argv)
     mm_level levels[8];
     const size_t n_level = mm_levels_get(levels, level);
     if (bench) return mm_bench(levels, n_level, format);
-    for (size_t i = 0; i < n_level; i++) printf("level: %s\n", levels[i].name);
+    for (size_t i = 0; i < n_level; i++)
+        printf("level: %s\n", levels[i].name);
     for (int f = 0; f < SB_FORMAT_COUNT; f++)
         for (int act = 0; act < SB_ACT_COUNT; act++) {
             if (format && strcmp(format, sb_format_get((sb_format)f)->name) != 0) continue;
-            if (levels[0].table.matmul[f][act]) check_pair((sb_format)f, (sb_act)act, levels, n_level);
+            if (levels[0].table.matmul[f][act])
+                check_pair((sb_format)f, (sb_act)act, levels, n_level);
         }
     printf("%d passed, %d failed\n", n_passed, n_failed);
     return n_failed ? 1 : 0;

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mm_levels.c - the levels mm_check compares: those of this CPU, and AVX-512 emulated by SIMDe.
  *
- * The emulation is the same source file compiled against another header, so that a machine without
- * AVX-512 still proves its arithmetic; its speed says nothing. */
+ * The emulation (emu/emu.h) is the same source compiled against another header, so that a machine
+ * without AVX-512 still proves its arithmetic; its speed says nothing. */
 #include <string.h>
 
+#include "emu/emu.h"
 #include "kernels/internal.h"
 #include "mm_check.h"
-
-#if SB_HAVE_SIMDE
-void simde_kernels_fill_avx512_mm(sb_kernels *k);
-#endif
 
 size_t mm_levels_get(mm_level *levels, const char *only)
 {
@@ -23,12 +20,12 @@ size_t mm_levels_get(mm_level *levels, const char *only)
         levels[n].name = sb_level_name((sb_level)l);
         sb_kernels_init(&levels[n++].table, (sb_level)l);
     }
-#if SB_HAVE_SIMDE
+#if CK_EMU
     if (!only || strcmp(only, "avx512-emulated") == 0) {
         levels[n].name = "avx512-emulated";
         levels[n].emulated = true;
         sb_kernels_init(&levels[n].table, SB_LEVEL_ref);
-        simde_kernels_fill_avx512_mm(&levels[n++].table);
+        sb_kernels_fill_avx512emu_mm(&levels[n++].table);
     }
 #endif
     return n;

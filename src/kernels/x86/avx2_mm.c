@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * avx2_mm.c - matmul on packed panels for CPUs with AVX2, FMA and F16C.
  *
- * How: without a dot-product instruction, vpmaddubsw multiplies unsigned codes by signed activations
- * into pairs of int16, and as many steps are added there as cannot overflow (2 * 127 * largest code
- * each: 8 steps of four bits, 4 of five, 2 of six) before one vpmaddwd widens them. Eight-bit codes
- * fit only once, so they go signed: |w| times the activation with w's sign. 16-bit activations meet
- * codes widened to even and odd int16. Refused: widening every step (half the speed). */
+ * How: without a dot-product instruction, vpmaddubsw multiplies unsigned codes by signed
+ * activations into pairs of int16, and as many steps are added there as cannot overflow (2 * 127 *
+ * largest code each: 8 steps of four bits, 4 of five, 2 of six) before one vpmaddwd widens them.
+ * Eight-bit codes fit only once, so they go signed: |w| times the activation with w's sign. 16-bit
+ * activations meet codes widened to even and odd int16. Refused: widening every step (half as
+ * fast). */
 #include <immintrin.h>
 #include <string.h>
 
@@ -21,7 +22,19 @@
 
 typedef __m256i VI;
 typedef __m256 VF;
-enum { LANES = 8, V_BYTES = 32, V_PER_LINE = 4, MR_MAX = 4, MR_ELEMENTS = 6, Y_REGISTERS = 4 };
+enum {
+    LANES = 8,
+    V_BYTES = 32,
+    V_PER_LINE = 4,
+    MR_MAX = 4,
+    MR_ELEMENTS = 6,
+    NV_ELEMENTS = 2,
+    Y_REGISTERS = 4
+};
+/* Vectors taken at a time with mr rows, for sixteen registers. */
+#define NV_OF(mr) ((mr) == 1 ? 4 : 2)
+#define ROWS_A8_MORE(name)
+#define ROWS_A8_MORE_NAMES(name)
 
 FLAT VI v_load(const void *p)
 {
@@ -112,10 +125,13 @@ FLAT VF vf_exp8(const unsigned char *p)
 FLAT int steps_in_int16(panel_codes kind)
 {
     switch (kind) {
-    case CODES_N4P2: return 2;
+    case CODES_N4P2:
+        return 2;
     case CODES_N4P1:
-    case CODES_MX4: return 4;
-    default: return 8;
+    case CODES_MX4:
+        return 4;
+    default:
+        return 8;
     }
 }
 
@@ -125,64 +141,73 @@ FLAT bool dot_is_signed(const panel_info *p, int qb)
     return qb == 1 && (p->codes == CODES_P8 || p->codes == CODES_NL4);
 }
 
-FLAT VI code_step(const panel_info *p, bool tiled, int qb, const mm_block *t, int j, int v)
+FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
 {
-    if (tiled) return v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v));
-    const VI u = code_get(p->codes, t->codes, j, t->v0 + v);
-    return dot_is_signed(p, qb) ? v_sub8(u, v_set1_8(p->zero)) : u;
+    if (o->tiled) return v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v));
+    const VI u = code_get(o->p->codes, t->codes, j, t->v0 + v);
+    return dot_is_signed(o->p, o->qb) ? v_sub8(u, v_set1_8(o->p->zero)) : u;
 }
 
 /* The s-th step to take of half h, or of the whole block (h < 0): whole blocks take both nibbles of
  * a line together. */
-FLAT int step_of(bool tiled, int h, int s)
+FLAT int step_of(const mm_shape *o, int h, int s)
 {
     if (h >= 0) return 4 * h + s;
-    return tiled ? s : 4 * (s % 2) + s / 2;
+    return o->tiled || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
 }
 
 /* Eight-bit activations. */
-FLAT void dot_a8(const panel_info *p, bool tiled, int mr, int nv, const mm_block *t, int h,
-                 VI sum[MR_MAX][V_PER_LINE])
+FLAT void dot_a8(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
 {
     const VI one = _mm256_set1_epi16(1);
-    const int n = h < 0 ? 8 : 4, group = steps_in_int16(p->codes) < n ? steps_in_int16(p->codes) : n;
+    const int n = h < 0 ? 8 : 4, fit = steps_in_int16(o->p->codes), group = fit < n ? fit : n;
     VI acc[MR_MAX][V_PER_LINE], w[V_PER_LINE];
-    UNROLL for (int s = 0; s < n; s++) {
-        const int j = step_of(tiled, h, s);
-        UNROLL for (int v = 0; v < nv; v++)
-            w[v] = code_step(p, tiled, 1, t, j, v);
-        UNROLL for (int r = 0; r < mr; r++) {
+    UNROLL
+    for (int s = 0; s < n; s++) {
+        const int j = step_of(o, h, s);
+        UNROLL
+        for (int v = 0; v < o->nv; v++)
+            w[v] = code_step(o, t, j, v);
+        UNROLL
+        for (int r = 0; r < o->mr; r++) {
             const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
-            UNROLL for (int v = 0; v < nv; v++) {
+            UNROLL
+            for (int v = 0; v < o->nv; v++) {
                 const VI x = _mm256_maddubs_epi16(w[v], a);
                 acc[r][v] = s % group == 0 ? x : _mm256_add_epi16(acc[r][v], x);
                 KEEP(acc[r][v]);
             }
         }
         if (s % group < group - 1) continue;
-        UNROLL for (int r = 0; r < mr; r++)
-            UNROLL for (int v = 0; v < nv; v++) {
+        UNROLL
+        for (int r = 0; r < o->mr; r++) {
+            UNROLL
+            for (int v = 0; v < o->nv; v++) {
                 const VI wide = _mm256_madd_epi16(acc[r][v], one);
                 sum[r][v] = s < group ? wide : _mm256_add_epi32(sum[r][v], wide);
             }
+        }
     }
 }
 
 /* Eight-bit activations and signed eight-bit codes. */
-FLAT void dot_a8_signed(const panel_info *p, bool tiled, int mr, int nv, const mm_block *t,
-                        VI sum[MR_MAX][V_PER_LINE])
+FLAT void dot_a8_signed(const mm_shape *o, const mm_block *t, VI sum[MR_MAX][V_PER_LINE])
 {
     const VI one = _mm256_set1_epi16(1);
-    UNROLL for (int s = 0; s < 8; s++) {
-        const int j = step_of(tiled || p->codes == CODES_P8, -1, s);
+    UNROLL
+    for (int s = 0; s < 8; s++) {
+        const int j = step_of(o, -1, s);
         VI w[V_PER_LINE], size[V_PER_LINE];
-        UNROLL for (int v = 0; v < nv; v++) {
-            w[v] = code_step(p, tiled, 1, t, j, v);
+        UNROLL
+        for (int v = 0; v < o->nv; v++) {
+            w[v] = code_step(o, t, j, v);
             size[v] = _mm256_abs_epi8(w[v]);
         }
-        UNROLL for (int r = 0; r < mr; r++) {
+        UNROLL
+        for (int r = 0; r < o->mr; r++) {
             const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
-            UNROLL for (int v = 0; v < nv; v++) {
+            UNROLL
+            for (int v = 0; v < o->nv; v++) {
                 const VI x = _mm256_maddubs_epi16(size[v], _mm256_sign_epi8(a, w[v]));
                 const VI wide = _mm256_madd_epi16(x, one);
                 sum[r][v] = s == 0 ? wide : _mm256_add_epi32(sum[r][v], wide);
@@ -202,22 +227,25 @@ FLAT void pairs_put(unsigned char *pairs, const unsigned char *q)
 }
 
 /* Sixteen-bit activations, in pairs. */
-FLAT void dot_a16(const panel_info *p, bool tiled, int mr, int nv, const mm_block *t, int h,
-                  VI sum[MR_MAX][V_PER_LINE])
+FLAT void dot_a16(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
 {
     const int n = h < 0 ? 8 : 4;
-    UNROLL for (int s = 0; s < n; s++) {
-        const int j = step_of(tiled || p->codes == CODES_P8, h, s);
+    UNROLL
+    for (int s = 0; s < n; s++) {
+        const int j = step_of(o, h, s);
         VI even[V_PER_LINE], odd[V_PER_LINE];
-        UNROLL for (int v = 0; v < nv; v++) {
-            const VI w = code_step(p, tiled, 2, t, j, v);
+        UNROLL
+        for (int v = 0; v < o->nv; v++) {
+            const VI w = code_step(o, t, j, v);
             even[v] = v_and(w, _mm256_set1_epi16(255));
             odd[v] = v_srl16(w, 8);
         }
-        UNROLL for (int r = 0; r < mr; r++) {
+        UNROLL
+        for (int r = 0; r < o->mr; r++) {
             const unsigned char *q = t->q + (size_t)r * t->q_stride + 8 * j;
             const VI a0 = v_bcast32(q), a1 = v_bcast32(q + 4);
-            UNROLL for (int v = 0; v < nv; v++) {
+            UNROLL
+            for (int v = 0; v < o->nv; v++) {
                 const VI x = _mm256_madd_epi16(even[v], a0);
                 sum[r][v] = s == 0 ? x : _mm256_add_epi32(sum[r][v], x);
                 KEEP(sum[r][v]);
@@ -228,87 +256,20 @@ FLAT void dot_a16(const panel_info *p, bool tiled, int mr, int nv, const mm_bloc
     }
 }
 
-/* Integer products of one block, or of its half h, with mr rows: nv vectors from t->v0. */
-FLAT void dot(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_block *t, int h,
-              VI sum[MR_MAX][V_PER_LINE])
+/* Integer products of one block, or of its half h, of all rows. */
+FLAT void dot(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
 {
-    if (qb == 2)
-        dot_a16(p, tiled, mr, nv, t, h, sum);
-    else if (dot_is_signed(p, qb))
-        dot_a8_signed(p, tiled, mr, nv, t, sum);
+    if (o->qb == 2)
+        dot_a16(o, t, h, sum);
+    else if (dot_is_signed(o->p, o->qb))
+        dot_a8_signed(o, t, sum);
     else
-        dot_a8(p, tiled, mr, nv, t, h, sum);
+        dot_a8(o, t, h, sum);
 }
 
 #include "kernels/x86/mm_body.h"
 
-#define MICRO(name, kind, act, qb)                                                                 \
-    static void name##_##act##_direct1(const mm_rows *m)                                           \
-    {                                                                                              \
-        rows_add(&panel_##name, false, qb, 1, 4, m);                                               \
-    }                                                                                              \
-    static void name##_##act##_direct2(const mm_rows *m)                                           \
-    {                                                                                              \
-        rows_add(&panel_##name, false, qb, 2, 4, m);                                               \
-    }                                                                                              \
-    static void name##_##act##_tiled1(const mm_rows *m)                                            \
-    {                                                                                              \
-        rows_add(&panel_##name, true, qb, 1, 4, m);                                                \
-    }                                                                                              \
-    static void name##_##act##_tiled2(const mm_rows *m)                                            \
-    {                                                                                              \
-        rows_add(&panel_##name, true, qb, 2, 4, m);                                                \
-    }                                                                                              \
-    static void name##_##act##_tiled3(const mm_rows *m)                                            \
-    {                                                                                              \
-        rows_add(&panel_##name, true, qb, 3, 2, m);                                                \
-    }                                                                                              \
-    static void name##_##act##_tiled4(const mm_rows *m)                                            \
-    {                                                                                              \
-        rows_add(&panel_##name, true, qb, 4, 2, m);                                                \
-    }                                                                                              \
-    static void name##_##act##_fill(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)     \
-    {                                                                                              \
-        tile_fill(&panel_##name, qb, w, b0, n, t);                                                 \
-    }                                                                                              \
-    static void name##_##act##_mm(const sb_mm *m)                                                  \
-    {                                                                                              \
-        static const mm_kind k = {&panel_##name,                                                   \
-                                  {name##_##act##_direct1, name##_##act##_direct2},                \
-                                  {name##_##act##_tiled1, name##_##act##_tiled2,                   \
-                                   name##_##act##_tiled3, name##_##act##_tiled4},                  \
-                                  name##_##act##_fill};                                            \
-        mm_run(m, &k);                                                                             \
-    }
-#define X(name, codes, scales, zero, blocks, so, ss, co, cs, bytes)                                \
-    MICRO(name, codes, a8, 1)                                                                      \
-    MICRO(name, codes, a16, 2)
-#include "kernels/panel.def"
-#undef X
-
-static void mm_f32(const sb_mm *m)
-{
-    elements_run(m, SB_F_F32);
-}
-
-static void mm_f16(const sb_mm *m)
-{
-    elements_run(m, SB_F_F16);
-}
-
-static void mm_bf16(const sb_mm *m)
-{
-    elements_run(m, SB_F_BF16);
-}
-
 void sb_kernels_fill_avx2_mm(sb_kernels *k)
 {
-#define X(name, codes, scales, zero, blocks, so, ss, co, cs, bytes)                                \
-    k->matmul[SB_F_##name][SB_ACT_A8] = name##_a8_mm;                                              \
-    k->matmul[SB_F_##name][SB_ACT_A16] = name##_a16_mm;
-#include "kernels/panel.def"
-#undef X
-    k->matmul[SB_F_F32][SB_ACT_F32] = mm_f32;
-    k->matmul[SB_F_F16][SB_ACT_F32] = mm_f16;
-    k->matmul[SB_F_BF16][SB_ACT_F32] = mm_bf16;
+    slots_fill(k);
 }

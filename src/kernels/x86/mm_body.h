@@ -5,14 +5,14 @@
  *             dot_is_signed(). All is static: nothing of a level leaks.
  * How         One or two rows read the panel directly: one pass over one stream. With more rows,
  *             eight blocks are decoded once into a tile in L1 (bytes, f32 scales) and all rows walk
- *             over it, MR_MAX at a time, their outputs kept in y between tiles. Both give the same
- *             bits: integers are exact, and the float steps of an element keep their order.
+ *             over it in groups, their outputs kept in y between tiles. Both give the
+ *             same bits: integers are exact, and an element's float steps keep their order.
  * Traps       Arrays have fixed sizes and every loop over them is unrolled, or gcc puts them on the
  *             stack; Y_IN_MEMORY keeps outputs out of registers that the dot product needs. */
 #ifndef SB_KERNELS_X86_MM_BODY_H
 #define SB_KERNELS_X86_MM_BODY_H
 
-enum { TILE_BLOCKS = 8, DIRECT_ROWS = 2 };
+enum { TILE_BLOCKS = 8 };
 
 /* Eight blocks, decoded: [step][column][4 k] codes; scales and minima per half block. */
 typedef struct mm_tile {
@@ -38,102 +38,135 @@ FLAT VI zero_sub(VI sum, int32_t zero, VI q_sum)
 {
     if (zero == 0) return sum;
     const bool power = (zero & (zero - 1)) == 0;
-    return v_sub32(sum, power ? v_sll32(q_sum, __builtin_ctz((unsigned)zero))
-                              : v_mul32(q_sum, zero));
+    return v_sub32(sum,
+                   power ? v_sll32(q_sum, __builtin_ctz((unsigned)zero)) : v_mul32(q_sum, zero));
 }
 
-/* The float steps of one block for mr rows and nv vectors from v0, half h. */
-FLAT void scale_step(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_rows *m,
-                     int32_t i, int v0, int h, VI sum[MR_MAX][V_PER_LINE], float *y)
+/* The float steps of the i-th block for the vectors from v0, half h. */
+FLAT void scale_step(const mm_shape *o, const mm_rows *m, int32_t i, int v0, int h,
+                     VI sum[MR_MAX][V_PER_LINE], float *y)
 {
+    const panel_info *p = o->p;
     const int32_t b = m->b0 + i;
     const unsigned char *head = panel_frame(p, m->w, b), *sub = panel_scale(p, m->w, b);
     const bool halves = has_halves(p);
     VF ws[V_PER_LINE];
-    UNROLL for (int v = 0; v < nv; v++)
-        ws[v] = tiled ? vf_load(&m->tile->ws[i][h][LANES * (v0 + v)])
-                      : scale_get(p->scales, head, sub, h, v0 + v);
-    UNROLL for (int r = 0; r < mr; r++) {
+    UNROLL
+    for (int v = 0; v < o->nv; v++)
+        ws[v] = o->tiled ? vf_load(&m->tile->ws[i][h][LANES * (v0 + v)])
+                         : scale_get(p->scales, head, sub, h, v0 + v);
+    UNROLL
+    for (int r = 0; r < o->mr; r++) {
         const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
-        const VF d = vf_bcast(act_d(row, m->k, qb) + b);
-        VI q_sum = v_bcast32(act_sum(row, m->k, qb) + b);
+        const VF d = vf_bcast(act_d(row, m->k, o->qb) + b);
+        VI q_sum = v_bcast32(act_sum(row, m->k, o->qb) + b);
         if (halves) {
-            const VI half = v_bcast32(act_half(row, m->k, qb) + b);
+            const VI half = v_bcast32(act_half(row, m->k, o->qb) + b);
             q_sum = h == 0 ? half : v_sub32(q_sum, half);
         }
-        UNROLL for (int v = 0; v < nv; v++) {
+        UNROLL
+        for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
-            const VI s = dot_is_signed(p, qb) ? sum[r][v] : zero_sub(sum[r][v], p->zero, q_sum);
+            const VI s = dot_is_signed(p, o->qb) ? sum[r][v] : zero_sub(sum[r][v], p->zero, q_sum);
             vf_store(at, vf_fma(vf_from_i32(s), vf_mul(ws[v], d), vf_load(at)));
         }
     }
 }
 
-/* The minima of one block, after its scales. */
-FLAT void min_step(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_rows *m,
-                   int32_t i, int v0, int h, float *y)
+/* The minima of the i-th block, after its scales. */
+FLAT void min_step(const mm_shape *o, const mm_rows *m, int32_t i, int v0, int h, float *y)
 {
+    const panel_info *p = o->p;
     const int32_t b = m->b0 + i;
     const unsigned char *head = panel_frame(p, m->w, b), *sub = panel_scale(p, m->w, b);
     VF wm[V_PER_LINE];
-    UNROLL for (int v = 0; v < nv; v++)
-        wm[v] = tiled ? vf_load(&m->tile->wm[i][h][LANES * (v0 + v)])
-                      : min_get(p->scales, head, sub, h, v0 + v);
-    UNROLL for (int r = 0; r < mr; r++) {
+    UNROLL
+    for (int v = 0; v < o->nv; v++)
+        wm[v] = o->tiled ? vf_load(&m->tile->wm[i][h][LANES * (v0 + v)])
+                         : min_get(p->scales, head, sub, h, v0 + v);
+    UNROLL
+    for (int r = 0; r < o->mr; r++) {
         const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
-        VF s = vf_bcast(act_s(row, m->k, qb) + b);
+        VF s = vf_bcast(act_s(row, m->k, o->qb) + b);
         if (has_halves(p)) {
-            const VI half = v_bcast32(act_half(row, m->k, qb) + b);
-            const VI all = v_bcast32(act_sum(row, m->k, qb) + b);
-            s = vf_mul(vf_bcast(act_d(row, m->k, qb) + b),
+            const VI half = v_bcast32(act_half(row, m->k, o->qb) + b);
+            const VI all = v_bcast32(act_sum(row, m->k, o->qb) + b);
+            s = vf_mul(vf_bcast(act_d(row, m->k, o->qb) + b),
                        vf_from_i32(h == 0 ? half : v_sub32(all, half)));
         }
-        UNROLL for (int v = 0; v < nv; v++) {
+        UNROLL
+        for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
             vf_store(at, vf_fma(wm[v], s, vf_load(at)));
         }
     }
 }
 
-/* The micro-kernel: mr rows x 32 columns over m->blocks blocks, nv vectors at a time. The row's
- * outputs are carried in m->y; those of block 0 start at zero. */
-FLAT void rows_add(const panel_info *p, bool tiled, int qb, int mr, int nv, const mm_rows *m)
+/* Puts zeroes (block 0) or what earlier blocks gave into y, or y back. */
+FLAT void y_begin(int mr, const mm_rows *m, float *y)
+{
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        const float *from = m->y + (size_t)r * m->y_stride;
+        UNROLL
+        for (int v = 0; v < V_PER_LINE; v++)
+            vf_store(y + SB_PANEL * r + LANES * v,
+                     m->b0 == 0 ? vf_zero() : vf_load(from + LANES * v));
+    }
+}
+
+FLAT void y_end(int mr, const mm_rows *m, const float *y)
+{
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        float *to = m->y + (size_t)r * m->y_stride;
+        UNROLL
+        for (int v = 0; v < V_PER_LINE; v++)
+            vf_store(to + LANES * v, vf_load(y + SB_PANEL * r + LANES * v));
+    }
+}
+
+/* The i-th block of the vectors from t->v0. */
+FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, int32_t i, float *y)
+{
+    const bool halves = has_halves(o->p), minima = has_minima(o->p);
+    VI sum[MR_MAX][V_PER_LINE];
+    dot(o, t, halves ? 0 : -1, sum);
+    scale_step(o, m, i, t->v0, 0, sum, y);
+    if (halves) {
+        dot(o, t, 1, sum);
+        scale_step(o, m, i, t->v0, 1, sum, y);
+    }
+    if (minima) min_step(o, m, i, t->v0, 0, y);
+    if (minima && halves) min_step(o, m, i, t->v0, 1, y);
+}
+
+/* The micro-kernel: o->mr rows x 32 columns over m->blocks blocks, o->nv vectors at a time. */
+FLAT void rows_add(const mm_shape *o, const mm_rows *m)
 {
     _Alignas(64) float y[MR_MAX * SB_PANEL];
-    UNROLL for (int r = 0; r < mr; r++)
-        UNROLL for (int v = 0; v < V_PER_LINE; v++)
-            vf_store(y + SB_PANEL * r + LANES * v,
-                     m->b0 == 0 ? vf_zero() : vf_load(m->y + (size_t)r * m->y_stride + LANES * v));
+    y_begin(o->mr, m, y);
     for (int32_t i = 0; i < m->blocks; i++) {
         const int32_t b = m->b0 + i;
-        mm_block t = {.codes = tiled ? m->tile->code[i] : panel_code(p, m->w, b),
-                      .q = m->x + (size_t)b * SB_ACT_BLOCK * (size_t)qb,
+        mm_block t = {.codes = o->tiled ? m->tile->code[i] : panel_code(o->p, m->w, b),
+                      .q = m->x + (size_t)b * SB_ACT_BLOCK * (size_t)o->qb,
                       .q_stride = m->x_stride_bytes};
         _Alignas(64) unsigned char pairs[MR_MAX][64];
-        if (qb == 2) {
-            UNROLL for (int r = 0; r < mr; r++)
+        if (o->qb == 2) {
+            UNROLL
+            for (int r = 0; r < o->mr; r++)
                 pairs_put(pairs[r], t.q + (size_t)r * t.q_stride);
             t.q = pairs[0];
             t.q_stride = sizeof pairs[0];
         }
-        UNROLL for (int v0 = 0; v0 < V_PER_LINE; v0 += nv) {
+        UNROLL
+        for (int v0 = 0; v0 < V_PER_LINE; v0 += o->nv) {
             t.v0 = v0;
-            VI sum[MR_MAX][V_PER_LINE];
-            dot(p, tiled, qb, mr, nv, &t, has_halves(p) ? 0 : -1, sum);
-            scale_step(p, tiled, qb, mr, nv, m, i, v0, 0, sum, y);
-            if (has_halves(p)) {
-                dot(p, tiled, qb, mr, nv, &t, 1, sum);
-                scale_step(p, tiled, qb, mr, nv, m, i, v0, 1, sum, y);
-            }
-            if (has_minima(p)) min_step(p, tiled, qb, mr, nv, m, i, v0, 0, y);
-            if (has_minima(p) && has_halves(p)) min_step(p, tiled, qb, mr, nv, m, i, v0, 1, y);
-            if (mr * V_PER_LINE > Y_REGISTERS) Y_IN_MEMORY(y);
+            block_add(o, m, &t, i, y);
+            if (o->mr * V_PER_LINE > Y_REGISTERS) Y_IN_MEMORY(y);
         }
     }
-    UNROLL for (int r = 0; r < mr; r++)
-        UNROLL for (int v = 0; v < V_PER_LINE; v++)
-            vf_store(m->y + (size_t)r * m->y_stride + LANES * v,
-                     vf_load(y + SB_PANEL * r + LANES * v));
+    y_end(o->mr, m, y);
 }
 
 /* Decodes blocks b0 .. b0 + n of a panel. */
@@ -143,8 +176,10 @@ FLAT void tile_fill(const panel_info *p, int qb, const unsigned char *w, int32_t
     for (int32_t i = 0; i < n; i++) {
         const unsigned char *codes = panel_code(p, w, b0 + i);
         const unsigned char *head = panel_frame(p, w, b0 + i), *sub = panel_scale(p, w, b0 + i);
-        UNROLL for (int v = 0; v < V_PER_LINE; v++) {
-            UNROLL for (int j = 0; j < 8; j++) {
+        UNROLL
+        for (int v = 0; v < V_PER_LINE; v++) {
+            UNROLL
+            for (int j = 0; j < 8; j++) {
                 const VI u = code_get(p->codes, codes, j, v);
                 v_store(t->code[i] + LINE * j + V_BYTES * v,
                         dot_is_signed(p, qb) ? v_sub8(u, v_set1_8((char)p->zero)) : u);
@@ -158,11 +193,12 @@ FLAT void tile_fill(const panel_info *p, int qb, const unsigned char *w, int32_t
     }
 }
 
-/* The micro-kernels of one format and one kind of activations. */
+/* The micro-kernels of one format and one kind of activations, by number of rows less one. */
+typedef void (*mm_rows_fn)(const mm_rows *m);
 typedef struct mm_kind {
     const panel_info *panel;
-    void (*direct[DIRECT_ROWS])(const mm_rows *m);
-    void (*tiled[MR_MAX])(const mm_rows *m);
+    const mm_rows_fn *direct, *tiled;
+    int32_t n_direct, n_tiled;
     void (*fill)(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t);
 } mm_kind;
 
@@ -170,9 +206,9 @@ typedef struct mm_kind {
 static void tile_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows)
 {
     for (int32_t r = 0, n; r < m->n_row; r += n) {
-        const int32_t left = m->n_row - r;
+        const int32_t left = m->n_row - r, max = kind->n_tiled;
         // A group of one costs almost as much as a group of two: split the last two groups fairly.
-        n = left == MR_MAX + 1 ? MR_MAX - 1 : left < MR_MAX ? left : MR_MAX;
+        n = left < max ? left : left == max + 1 && max > 2 ? max - 1 : max;
         mm_rows group = *rows;
         group.x += (size_t)r * m->x_stride_bytes;
         group.y += (size_t)r * m->y_stride;
@@ -195,7 +231,7 @@ static void mm_run(const sb_mm *m, const mm_kind *kind)
                         .y_stride = m->y_stride,
                         .k = m->k,
                         .blocks = nb};
-        if (m->n_row >= 1 && m->n_row <= DIRECT_ROWS) {
+        if (m->n_row >= 1 && m->n_row <= kind->n_direct) {
             kind->direct[m->n_row - 1](&rows);
             continue;
         }
@@ -208,52 +244,148 @@ static void mm_run(const sb_mm *m, const mm_kind *kind)
     }
 }
 
-/* mr rows x nv vectors from v0 of one panel of elements, k ascending. */
+/* mr rows from r0 x nv vectors of one panel of elements, k ascending. */
 FLAT void elements_add(sb_format f, int mr, int nv, const unsigned char *w, const sb_mm *m,
                        int32_t r0, float *y)
 {
     const unsigned char *x = m->x + (size_t)r0 * m->x_stride_bytes;
     const size_t step = f == SB_F_F32 ? 128 : 64;
     VF acc[MR_ELEMENTS][V_PER_LINE];
-    UNROLL for (int r = 0; r < mr; r++)
-        UNROLL for (int v = 0; v < nv; v++)
-            acc[r][v] = vf_zero();
+    UNROLL
+    for (int i = 0; i < mr * nv; i++)
+        acc[i / nv][i % nv] = vf_zero();
     for (int32_t k = 0; k < m->k; k++, w += step, x += sizeof(float)) {
         VF e[V_PER_LINE];
-        UNROLL for (int v = 0; v < nv; v++)
+        UNROLL
+        for (int v = 0; v < nv; v++)
             e[v] = f == SB_F_F32   ? vf_load((const float *)(const void *)(w + V_BYTES * v))
                    : f == SB_F_F16 ? vf_half(w + V_BYTES / 2 * v)
                                    : vf_bf16(w + V_BYTES / 2 * v);
-        UNROLL for (int r = 0; r < mr; r++) {
-            const VF a =
-                vf_bcast((const float *)(const void *)(x + (size_t)r * m->x_stride_bytes));
-            UNROLL for (int v = 0; v < nv; v++)
+        UNROLL
+        for (int r = 0; r < mr; r++) {
+            const unsigned char *at = x + (size_t)r * m->x_stride_bytes;
+            const VF a = vf_bcast((const float *)(const void *)at);
+            UNROLL
+            for (int v = 0; v < nv; v++)
                 acc[r][v] = vf_fma(a, e[v], acc[r][v]);
         }
     }
-    UNROLL for (int r = 0; r < mr; r++)
-        UNROLL for (int v = 0; v < nv; v++)
-            vf_store(y + (size_t)r * m->y_stride + LANES * v, acc[r][v]);
+    UNROLL
+    for (int i = 0; i < mr * nv; i++)
+        vf_store(y + (size_t)(i / nv) * m->y_stride + LANES * (i % nv), acc[i / nv][i % nv]);
 }
 
 /* Single rows take a whole line at a time (one stream); groups half a line where registers ask. */
 FLAT void elements_run(const sb_mm *m, sb_format f)
 {
-    const size_t panel_bytes = (size_t)m->k * SB_PANEL * (f == SB_F_F32 ? 4 : 2);
-    const size_t half = f == SB_F_F32 ? 64 : 32;
+    const size_t bytes = f == SB_F_F32 ? 4 : 2, panel_bytes = (size_t)m->k * SB_PANEL * bytes;
     for (int32_t i = 0; i < m->n_panel; i++) {
         const unsigned char *w = m->w + (size_t)i * panel_bytes;
         float *y = m->y + (size_t)i * SB_PANEL;
         int32_t r = 0;
         for (; r + MR_ELEMENTS <= m->n_row; r += MR_ELEMENTS) {
             float *at = y + (size_t)r * m->y_stride;
-            elements_add(f, MR_ELEMENTS, V_PER_LINE / 2, w, m, r, at);
-            elements_add(f, MR_ELEMENTS, V_PER_LINE / 2, w + half, m, r, at + SB_PANEL / 2);
+            for (int v = 0; v < V_PER_LINE; v += NV_ELEMENTS)
+                elements_add(f, MR_ELEMENTS, NV_ELEMENTS, w + bytes * (size_t)(LANES * v), m, r,
+                             at + LANES * v);
         }
         for (; r + 2 <= m->n_row; r += 2)
             elements_add(f, 2, V_PER_LINE, w, m, r, y + (size_t)r * m->y_stride);
         for (; r < m->n_row; r++)
             elements_add(f, 1, V_PER_LINE, w, m, r, y + (size_t)r * m->y_stride);
     }
+}
+
+static void mm_f32(const sb_mm *m)
+{
+    elements_run(m, SB_F_F32);
+}
+
+static void mm_f16(const sb_mm *m)
+{
+    elements_run(m, SB_F_F16);
+}
+
+static void mm_bf16(const sb_mm *m)
+{
+    elements_run(m, SB_F_BF16);
+}
+
+/* The functions of every format. Tiles of one class share their kernels. */
+#define ROWS(name, panel, tiled, qb, mr)                                                           \
+    static void name(const mm_rows *m)                                                             \
+    {                                                                                              \
+        rows_add(&(const mm_shape){&panel_##panel, tiled, qb, mr, NV_OF(mr)}, m);                  \
+    }
+#define FILL(name, qb)                                                                             \
+    static void name##_fill_a##qb(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)       \
+    {                                                                                              \
+        tile_fill(&panel_##name, qb, w, b0, n, t);                                                 \
+    }
+#define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
+    ROWS(name##_a8_direct1, name, false, 1, 1)                                                     \
+    ROWS(name##_a8_direct2, name, false, 1, 2)                                                     \
+    ROWS(name##_a16_direct1, name, false, 2, 1)                                                    \
+    static const mm_rows_fn name##_a8_direct[] = {name##_a8_direct1, name##_a8_direct2};           \
+    static const mm_rows_fn name##_a16_direct[] = {name##_a16_direct1};                            \
+    FILL(name, 1)                                                                                  \
+    FILL(name, 2)
+#include "kernels/panel.def"
+#undef X
+
+/* Kernels over tiles, one set for each class of tiles. */
+#define CLASS(name)                                                                                \
+    ROWS(name##_a8_tiled1, name, true, 1, 1)                                                       \
+    ROWS(name##_a8_tiled2, name, true, 1, 2)                                                       \
+    ROWS(name##_a8_tiled3, name, true, 1, 3)                                                       \
+    ROWS(name##_a8_tiled4, name, true, 1, 4)                                                       \
+    ROWS_A8_MORE(name)                                                                             \
+    ROWS(name##_a16_tiled1, name, true, 2, 1)                                                      \
+    ROWS(name##_a16_tiled2, name, true, 2, 2)                                                      \
+    static const mm_rows_fn name##_a8_tiled[] = {name##_a8_tiled1, name##_a8_tiled2,               \
+                                                 name##_a8_tiled3,                                 \
+                                                 name##_a8_tiled4 ROWS_A8_MORE_NAMES(name)};       \
+    static const mm_rows_fn name##_a16_tiled[] = {name##_a16_tiled1, name##_a16_tiled2};
+CLASS(Q4_0)
+CLASS(Q4_1)
+CLASS(Q5_0)
+CLASS(Q5_1)
+CLASS(Q8_0)
+CLASS(Q2_K)
+CLASS(Q3_K)
+CLASS(Q6_K)
+CLASS(IQ4_NL)
+CLASS(MXFP4)
+
+#define KIND(name, tile, act, qb)                                                                  \
+    {                                                                                              \
+        &panel_##name, name##_##act##_direct, tile##_##act##_tiled,                                \
+            (int32_t)SB_ARRAY_LEN(name##_##act##_direct),                                          \
+            (int32_t)SB_ARRAY_LEN(tile##_##act##_tiled), name##_fill_a##qb                         \
+    }
+#define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
+    static void name##_a8(const sb_mm *m)                                                          \
+    {                                                                                              \
+        static const mm_kind kind = KIND(name, tile, a8, 1);                                       \
+        mm_run(m, &kind);                                                                          \
+    }                                                                                              \
+    static void name##_a16(const sb_mm *m)                                                         \
+    {                                                                                              \
+        static const mm_kind kind = KIND(name, tile, a16, 2);                                      \
+        mm_run(m, &kind);                                                                          \
+    }
+#include "kernels/panel.def"
+#undef X
+
+static void slots_fill(sb_kernels *k)
+{
+#define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
+    k->matmul[SB_F_##name][SB_ACT_A8] = name##_a8;                                                 \
+    k->matmul[SB_F_##name][SB_ACT_A16] = name##_a16;
+#include "kernels/panel.def"
+#undef X
+    k->matmul[SB_F_F32][SB_ACT_F32] = mm_f32;
+    k->matmul[SB_F_F16][SB_ACT_F32] = mm_f16;
+    k->matmul[SB_F_BF16][SB_ACT_F32] = mm_bf16;
 }
 #endif
