@@ -267,6 +267,66 @@ static void every_allocation_fails(void **state)
     sb_buf_deinit(&file);
 }
 
+/* A whole small file through the writer; stops at the first failure. */
+static sb_status write_small(sb_buf *out, sb_error *err)
+{
+    static const unsigned char zeros[16];
+    const sb_gguf_out t = {.name = "t", .format = SB_F_F32, .n_dims = 1, .ne = {4}, .data = zeros};
+    sb_gguf_writer *w = NULL;
+    SB_TRY(sb_gguf_writer_new(&w, err));
+    sb_status s = sb_gguf_add_int(w, "n", SB_GGUF_U32, 1, err);
+    if (s == SB_OK) s = sb_gguf_add_tensor(w, &t, err);
+    if (s == SB_OK) s = sb_gguf_write_buf(w, 0, out, err);
+    sb_gguf_writer_free(w);
+    return s;
+}
+
+static void every_allocation_of_the_writer_fails(void **state)
+{
+    (void)state;
+    int n_failures = 0;
+    for (int n = 0;; n++) {
+        sb_buf out;
+        sb_error err = {0};
+        sb_buf_init(&out, 1 << 16, "test file");
+        n_before_failure = n;
+        const sb_status s = write_small(&out, &err);
+        n_before_failure = -1;
+        if (s == SB_OK) assert_true(try_bytes(out.p, out.n));
+        sb_buf_deinit(&out);
+        if (s == SB_OK) break;
+        assert_int_equal(s, SB_NO_MEMORY);
+        assert_true(err.msg[0] != 0);
+        n_failures++;
+    }
+    assert_true(n_failures >= 5);
+}
+
+static void a_failed_addition_leaves_no_trace(void **state)
+{
+    (void)state;
+    static const char big[100000] = "x";
+    sb_gguf_writer *w = NULL;
+    sb_buf out;
+    sb_buf_init(&out, 1 << 16, "test file");
+    OK(sb_gguf_writer_new(&w, NULL));
+    OK(sb_gguf_add_int(w, "a", SB_GGUF_U32, 1, NULL));
+    n_before_failure = 0; // the key still fits in what is there, the value does not
+    const sb_status s = sb_gguf_add_str(w, "b", (sb_str){.p = big, .n = sizeof(big)}, NULL);
+    n_before_failure = -1;
+    assert_int_equal(s, SB_NO_MEMORY);
+    OK(sb_gguf_add_int(w, "c", SB_GGUF_U32, 1, NULL));
+    OK(sb_gguf_write_buf(w, 0, &out, NULL));
+    sb_gguf_writer_free(w);
+    sb_gguf *g = NULL;
+    OK(sb_gguf_open_bytes(&g, (unsigned char *)out.p, out.n, NULL));
+    assert_int_equal(sb_gguf_n_kv(g), 2);
+    assert_null(sb_gguf_kv_find(g, "b"));
+    assert_non_null(sb_gguf_kv_find(g, "c"));
+    sb_gguf_close(g);
+    sb_buf_deinit(&out);
+}
+
 static const char *const set[2] = {"n-00001-of-00002.gguf", "n-00002-of-00002.gguf"};
 
 static void write_set(void)
@@ -321,6 +381,8 @@ int main(void)
         cmocka_unit_test(random_pairs),
         cmocka_unit_test(every_allocation_fails),
         cmocka_unit_test(every_allocation_of_a_set_fails),
+        cmocka_unit_test(every_allocation_of_the_writer_fails),
+        cmocka_unit_test(a_failed_addition_leaves_no_trace),
     };
     return cmocka_run_group_tests(tests, NULL, temp_cleanup);
 }

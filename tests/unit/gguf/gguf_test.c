@@ -2,6 +2,7 @@
  * gguf_test.c - what the writer writes the reader reads; typed getters; split sets. */
 #include "gguf_build.h"
 
+#include "gguf/name_index.h"
 #include "gguf/writer.h"
 
 #include <math.h>
@@ -457,7 +458,10 @@ static int next_fd(void)
 static void closing_gives_everything_back(void **state)
 {
     (void)state;
+    const sb_name_index none = {0};
+    assert_true(sb_name_index_find(&none, NULL, 0, str("x")) == SIZE_MAX);
     sb_gguf_close(NULL);
+    sb_gguf_writer_free(NULL);
     const int before = next_fd();
     write_set();
     sb_gguf *g = NULL;
