@@ -14,14 +14,18 @@
 
 static const char SPACE_MARK[] = "\xE2\x96\x81"; // U+2581
 
-static sb_status reserve_copy(sb_tok_work *w, size_t n, sb_error *err)
+/* Room for n bytes of rewritten text, or NULL: SB_NO_MEMORY. */
+static char *room_for_copy(sb_tok_work *w, size_t n, sb_error *err)
 {
-    if (n <= w->cap_copy) return SB_OK;
+    if (w->copy && n <= w->cap_copy) return w->copy;
     char *p = sb_realloc(w->copy, n, 1);
-    if (!p) return SB_FAIL(err, SB_NO_MEMORY, "text: no memory for %zu bytes", n);
+    if (!p) {
+        (void)SB_FAIL(err, SB_NO_MEMORY, "text: no memory for %zu bytes", n);
+        return NULL;
+    }
     w->copy = p;
     w->cap_copy = n;
-    return SB_OK;
+    return p;
 }
 
 /* One piece of a "gpt2" text. Bytes that no token holds vanish before merging, as in the reference;
@@ -33,11 +37,12 @@ static sb_status encode_piece(const sb_tokenizer *t, sb_tok_work *w, sb_str piec
     for (size_t i = 0; t->drops && i < piece.n; i++)
         n_lost += t->byte_id[(uint8_t)piece.p[i]] < 0;
     if (n_lost) {
-        SB_TRY(reserve_copy(w, piece.n, err));
+        char *copy = room_for_copy(w, piece.n, err);
+        if (!copy) return SB_NO_MEMORY;
         size_t n = 0;
         for (size_t i = 0; i < piece.n; i++)
-            if (t->byte_id[(uint8_t)piece.p[i]] >= 0) w->copy[n++] = piece.p[i];
-        piece = (sb_str){w->copy, n};
+            if (t->byte_id[(uint8_t)piece.p[i]] >= 0) copy[n++] = piece.p[i];
+        piece = (sb_str){copy, n};
     }
     return sb_tok_merge(t, w, piece, out, err);
 }
@@ -46,15 +51,16 @@ static sb_status encode_piece(const sb_tokenizer *t, sb_tok_work *w, sb_str piec
 static sb_status normalise(sb_tok_work *w, sb_str *text, bool prefix, sb_error *err)
 {
     if (!prefix && !memmem(text->p, text->n, SPACE_MARK, 3)) return SB_OK;
-    SB_TRY(reserve_copy(w, text->n + 1, err));
+    char *copy = room_for_copy(w, text->n + 1, err);
+    if (!copy) return SB_NO_MEMORY;
     size_t n = 0;
-    if (prefix) w->copy[n++] = ' ';
+    if (prefix) copy[n++] = ' ';
     for (size_t i = 0; i < text->n; n++) {
         const bool mark = text->n - i >= 3 && !memcmp(text->p + i, SPACE_MARK, 3);
-        w->copy[n] = mark ? ' ' : text->p[i];
+        copy[n] = mark ? ' ' : text->p[i];
         i += mark ? 3 : 1;
     }
-    *text = (sb_str){w->copy, n};
+    *text = (sb_str){copy, n};
     return SB_OK;
 }
 

@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The tokenizer of SmolLM2, from the store, gives the reference's ids."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from ids import check_ids  # noqa: E402
+from tap import finish  # noqa: E402
+
+check_ids("smollm2-135m", "smollm2.jsonl", 59, 2)
+finish()
