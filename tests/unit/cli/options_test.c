@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * options_test.c - the command line: numbers, every shape of an option, what must be refused, and that
- * the lists agree with themselves and with the rooms they name. */
+ * options_test.c - the command line: numbers, every shape of an option, what must be refused, and
+ * that the lists agree with themselves and with the rooms they name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
