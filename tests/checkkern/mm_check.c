@@ -22,6 +22,9 @@ static const unsigned char guard_byte = 0xa5;
 typedef enum mm_data { DATA_RANDOM, DATA_EXTREME, DATA_ZERO, DATA_TINY, DATA_COUNT } mm_data;
 static const char *const data_names[] = {"random", "extreme", "zero", "tiny"};
 
+/* Bytes of the largest codes (7 is the largest of MXFP4) and of none. */
+static const unsigned char extremes[] = {0xff, 0x77, 0x00};
+
 static uint64_t rng_state = 88172645463325252u;
 
 static uint32_t rng(void)
@@ -88,10 +91,12 @@ static void row_fill(sb_format f, mm_data data, unsigned char *row, int64_t n)
             memcpy(row, &v, sizeof v);
             continue;
         }
-        for (int32_t i = 0; i < info->block_bytes; i++)
-            row[i] = data == DATA_ZERO      ? 0
-                     : data == DATA_EXTREME ? (unsigned char)(0u - rng() % 2)
-                                            : (unsigned char)rng();
+        const unsigned char same = extremes[rng() % 3];
+        const bool mixed = rng() % 2;
+        for (int32_t i = 0; i < info->block_bytes; i++) {
+            const unsigned char extreme = mixed ? extremes[rng() % 3] : same;
+            row[i] = data == DATA_ZERO ? 0 : data == DATA_EXTREME ? extreme : (unsigned char)rng();
+        }
         if (f == SB_F_BF16) {
             const uint16_t h = sb_f32_to_bf16(((float)(rng() % 2001) - 1000.0f) / 500.0f);
             memcpy(row, &h, sizeof h);
