@@ -2,19 +2,20 @@
  * sobre.h - the public C API of libsobre: run open-weights language models on this machine.
  *
  * Concepts    A sobre_model is an opened file and its packed weights, ready to compute, with the
- *             threads it computes on. A sobre_session is one conversation's timeline on a model: a row
- *             of tokens that only grows (or is rewound). Feed tokens, then sample or read logits.
- * Same words  For the same model file, options and tokens, logits are the same to the last bit whatever
- *             the number of threads, the chunk sizes and the other sessions beside.
+ *             threads it computes on. A sobre_session is one conversation's timeline on a model: a
+ *             row of tokens that only grows (or is rewound). Feed tokens, then sample or read
+ *             logits.
+ * Same words  For the same model file, options and tokens, logits are the same to the last bit
+ *             whatever the number of threads, the chunk sizes and the other sessions beside.
  * Ownership   What a _open function gives is released by its _close function; every _close accepts
  *             NULL. Sessions must be closed before their model. Pointers returned by functions are
  *             borrowed, for as long as their comment says.
- * Errors      Functions that can fail return 0 or a negative sobre_status and take `sobre_error *err`
- *             last (NULL is allowed): one line of text that names the thing, the value and the limit.
- *             On failure outputs and sessions are unchanged.
+ * Errors      Functions that can fail return 0 or a negative sobre_status and take `sobre_error
+ *             *err` last (NULL is allowed): one line of text that names the thing, the value and
+ *             the limit. On failure outputs and sessions are unchanged.
  * Threads     A model and all its sessions form one unit: call into it from one thread at a time.
- *             Different models are independent. sobre_model_n_vocab and the other plain getters may be
- *             called from any thread.
+ *             Different models are independent. sobre_model_n_vocab and the other plain getters may
+ *             be called from any thread.
  * Units       Token counts are n_tok or n, bytes are _bytes, times are _ns (nanoseconds).
  * Stability   Structures that callers fill start with struct_bytes = sizeof(the structure), so that
  *             later versions can add fields; unset fields are 0 and mean the default. */
@@ -47,11 +48,11 @@ typedef enum sobre_status {
     SOBRE_NO_MEMORY = -6,
     SOBRE_BUSY = -7,
     SOBRE_CANCELLED = -8,
-    SOBRE_LIMIT = -9        /* over a limit: context full, too many sessions */
+    SOBRE_LIMIT = -9 /* over a limit: context full, too many sessions */
 } sobre_status;
 
 typedef struct sobre_error {
-    int status;       /* sobre_status of the failure */
+    int status;        /* sobre_status of the failure */
     char message[240]; /* one line, NUL-terminated */
 } sobre_error;
 
@@ -71,7 +72,8 @@ typedef struct sobre_model_options {
     int32_t kv_f32;     /* 1: keys and values in float32 instead of bfloat16 */
 } sobre_model_options;
 
-/* Opens a GGUF file (or the first file of a split set) and packs its weights. options may be NULL. */
+/* Opens a GGUF file (or the first file of a split set) and packs its weights. options may be
+ * NULL. */
 SOBRE_API int sobre_model_open(sobre_model **out, const char *path,
                                const sobre_model_options *options, sobre_error *err);
 SOBRE_API void sobre_model_close(sobre_model *m);
@@ -86,17 +88,18 @@ SOBRE_API int32_t sobre_model_bos(const sobre_model *m);
 SOBRE_API int sobre_model_is_end(const sobre_model *m, int32_t id);
 
 enum {
-    SOBRE_TOKENIZE_CONTROL = 1, /* control tokens in the text match (template text, never what people say) */
-    SOBRE_TOKENIZE_BOS = 2      /* begin with the model's bos where it wants one */
+    SOBRE_TOKENIZE_CONTROL =
+        1, /* control tokens in the text match (template text, never what people say) */
+    SOBRE_TOKENIZE_BOS = 2 /* begin with the model's bos where it wants one */
 };
 
 /* text[n_bytes] (UTF-8) to ids. Writes at most cap ids and sets *n_tok to how many there are; when
  * that is more than cap, returns SOBRE_LIMIT and ids holds the first cap. */
 SOBRE_API int sobre_tokenize(const sobre_model *m, const char *text, size_t n_bytes, unsigned flags,
                              int32_t *ids, size_t cap, size_t *n_tok, sobre_error *err);
-/* Bytes of one token as text; control tokens give none. *n_bytes is set; the pointer is borrowed until
- * the model is closed. A token may end inside a UTF-8 sequence: join tokens before showing them. NULL
- * when id is no token. */
+/* Bytes of one token as text; control tokens give none. *n_bytes is set; the pointer is borrowed
+ * until the model is closed. A token may end inside a UTF-8 sequence: join tokens before showing
+ * them. NULL when id is no token. */
 SOBRE_API const char *sobre_token_text(const sobre_model *m, int32_t id, size_t *n_bytes);
 
 typedef struct sobre_message {
@@ -115,8 +118,8 @@ SOBRE_API void sobre_session_close(sobre_session *s);
 SOBRE_API int32_t sobre_session_n_pos(const sobre_session *s);
 /* Forgets the positions from n_pos on. */
 SOBRE_API int sobre_session_rewind(sobre_session *s, int32_t n_pos, sobre_error *err);
-/* Appends ids[n]. Afterwards sobre_session_logits() belongs to the last of them. SOBRE_LIMIT when the
- * context has no room; nothing is appended then. */
+/* Appends ids[n]. Afterwards sobre_session_logits() belongs to the last of them. SOBRE_LIMIT when
+ * the context has no room; nothing is appended then. */
 SOBRE_API int sobre_session_feed(sobre_session *s, const int32_t *ids, size_t n, sobre_error *err);
 /* Logits after the last token fed, n_vocab floats, natural scale; borrowed until the next call that
  * feeds any session of the model. NULL before the first feed and after a rewind. */
@@ -134,9 +137,10 @@ typedef struct sobre_sampling {
 
 /* Sets how this session samples and restarts its random numbers. Default: greedy. */
 SOBRE_API int sobre_session_sampling(sobre_session *s, const sobre_sampling *p, sobre_error *err);
-/* Chooses the next token from the session's logits (it is not fed). *logprob, if not NULL: natural log
- * of its probability at temperature 1. SOBRE_INVALID when there are no logits. */
-SOBRE_API int sobre_session_sample(sobre_session *s, int32_t *id, double *logprob, sobre_error *err);
+/* Chooses the next token from the session's logits (it is not fed). *logprob, if not NULL: natural
+ * log of its probability at temperature 1. SOBRE_INVALID when there are no logits. */
+SOBRE_API int sobre_session_sample(sobre_session *s, int32_t *id, double *logprob,
+                                   sobre_error *err);
 
 #ifdef __cplusplus
 }

@@ -37,10 +37,16 @@ struct sobre_session {
 static int status_out(sb_status s, const sb_error *e, sobre_error *err)
 {
     static const int map[SB_STATUS_COUNT] = {
-        [SB_OK] = SOBRE_OK, [SB_INVALID] = SOBRE_INVALID, [SB_NOT_FOUND] = SOBRE_NOT_FOUND,
-        [SB_UNSUPPORTED] = SOBRE_UNSUPPORTED, [SB_CORRUPT] = SOBRE_CORRUPT, [SB_IO] = SOBRE_IO,
-        [SB_NO_MEMORY] = SOBRE_NO_MEMORY, [SB_BUSY] = SOBRE_BUSY,
-        [SB_CANCELLED] = SOBRE_CANCELLED, [SB_LIMIT] = SOBRE_LIMIT,
+        [SB_OK] = SOBRE_OK,
+        [SB_INVALID] = SOBRE_INVALID,
+        [SB_NOT_FOUND] = SOBRE_NOT_FOUND,
+        [SB_UNSUPPORTED] = SOBRE_UNSUPPORTED,
+        [SB_CORRUPT] = SOBRE_CORRUPT,
+        [SB_IO] = SOBRE_IO,
+        [SB_NO_MEMORY] = SOBRE_NO_MEMORY,
+        [SB_BUSY] = SOBRE_BUSY,
+        [SB_CANCELLED] = SOBRE_CANCELLED,
+        [SB_LIMIT] = SOBRE_LIMIT,
     };
     _Static_assert(SB_STATUS_COUNT == 10, "a new status needs a public one");
     if (s != SB_OK && err) {
@@ -55,7 +61,8 @@ const char *sobre_version(void)
     return TEXT(SOBRE_VERSION_MAJOR) "." TEXT(SOBRE_VERSION_MINOR) "." TEXT(SOBRE_VERSION_PATCH);
 }
 
-static sb_status open_model(sobre_model *m, const char *path, const sobre_model_options *o, sb_error *e)
+static sb_status open_model(sobre_model *m, const char *path, const sobre_model_options *o,
+                            sb_error *e)
 {
     SB_TRY(sb_model_open(&m->model, path, e));
     SB_TRY(sb_prompter_init(&m->prompter, m->model, e));
@@ -65,7 +72,8 @@ static sb_status open_model(sobre_model *m, const char *path, const sobre_model_
     m->n_rows = m->n_ctx < STEP_ROWS ? m->n_ctx : STEP_ROWS;
     const sb_engine_opts eo = {.precision = o->exact ? SB_EXACT : SB_FAST,
                                .kv = o->kv_f32 || o->exact ? SB_KV_F32 : SB_KV_BF16,
-                               .cap = sb_level_best(), .n_ctx = m->n_ctx,
+                               .cap = sb_level_best(),
+                               .n_ctx = m->n_ctx,
                                .n_sessions = o->n_sessions ? o->n_sessions : 1,
                                .n_rows = m->n_rows};
     return sb_engine_new(&m->engine, m->model, m->pool, &eo, e);
@@ -77,7 +85,8 @@ int sobre_model_open(sobre_model **out, const char *path, const sobre_model_opti
     sb_error e = {0};
     sobre_model_options o = {0};
     if (!out || !path)
-        return status_out(SB_FAIL(&e, SB_INVALID, "sobre_model_open: out or path is NULL"), &e, err);
+        return status_out(SB_FAIL(&e, SB_INVALID, "sobre_model_open: out or path is NULL"), &e,
+                          err);
     if (options)
         memcpy(&o, options, options->struct_bytes < sizeof o ? options->struct_bytes : sizeof o);
     sobre_model *m = sb_calloc(1, sizeof *m);
@@ -228,8 +237,11 @@ int sobre_session_feed(sobre_session *s, const int32_t *ids, size_t n, sobre_err
                      sb_session_n_pos(s->s), n);
     const int32_t before = sb_session_n_pos(s->s);
     for (size_t at = 0; st == SB_OK && at < n;) {
-        const size_t left = n - at, step = left < (size_t)s->m->n_rows ? left : (size_t)s->m->n_rows;
-        const sb_span span = {.s = s->s, .ids = ids + at, .n = (int32_t)step,
+        const size_t left = n - at,
+                     step = left < (size_t)s->m->n_rows ? left : (size_t)s->m->n_rows;
+        const sb_span span = {.s = s->s,
+                              .ids = ids + at,
+                              .n = (int32_t)step,
                               .want = step == left ? SB_WANT_LAST : SB_WANT_NONE};
         s->m->last = NULL;
         st = sb_engine_step(s->m->engine, &span, 1, &e);
@@ -252,8 +264,11 @@ int sobre_session_sampling(sobre_session *s, const sobre_sampling *p, sobre_erro
     sb_error e = {0};
     sobre_sampling v = {0};
     memcpy(&v, p, p->struct_bytes < sizeof v ? p->struct_bytes : sizeof v);
-    const sb_sampling own = {.temp = v.temperature, .top_k = v.top_k, .min_p = v.min_p,
-                             .top_p = v.top_p == 0 ? 1 : v.top_p, .seed = v.seed};
+    const sb_sampling own = {.temp = v.temperature,
+                             .top_k = v.top_k,
+                             .min_p = v.min_p,
+                             .top_p = v.top_p == 0 ? 1 : v.top_p,
+                             .seed = v.seed};
     sb_sampler *fresh = NULL;
     const sb_status st = sb_sampler_new(&fresh, s->m->model->hp.n_vocab, &own, &e);
     if (st == SB_OK) {

@@ -101,13 +101,16 @@ bool sb_chat_has_template(const sb_chat *c)
 
 sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids *out, sb_error *err)
 {
-    if (r->messages) SB_TRY(sb_prompter_chat(&c->prompter, r->messages, r->n_messages, out, err));
-    else SB_TRY(sb_prompter_raw(&c->prompter, r->raw, r->raw_control, out, err));
+    if (r->messages)
+        SB_TRY(sb_prompter_chat(&c->prompter, r->messages, r->n_messages, out, err));
+    else
+        SB_TRY(sb_prompter_raw(&c->prompter, r->raw, r->raw_control, out, err));
     if (out->n == 0)
         return SB_FAIL(err, SB_INVALID, "the prompt is empty: give it at least one character");
     if (out->n >= (size_t)c->n_ctx)
-        return SB_FAIL(err, SB_LIMIT, "context_length: the prompt has %zu tokens and the context holds "
-                                      "%d with the answer; a larger --ctx or a shorter prompt helps",
+        return SB_FAIL(err, SB_LIMIT,
+                       "context_length: the prompt has %zu tokens and the context holds "
+                       "%d with the answer; a larger --ctx or a shorter prompt helps",
                        out->n, c->n_ctx);
     return SB_OK;
 }
@@ -123,7 +126,9 @@ static sb_status prefill(turn_run *t, sb_error *err)
     const int32_t n_all = (int32_t)ids->n;
     for (int32_t at = 0; at < n_all && !is_cancelled(t);) {
         const int32_t n = n_all - at < t->c->n_rows ? n_all - at : t->c->n_rows;
-        const sb_span span = {.s = t->session, .ids = ids->v + at, .n = n,
+        const sb_span span = {.s = t->session,
+                              .ids = ids->v + at,
+                              .n = n,
                               .want = at + n == n_all ? SB_WANT_LAST : SB_WANT_NONE};
         SB_TRY(sb_engine_step(t->c->engine, &span, 1, err));
         at += n;
@@ -197,8 +202,8 @@ static sb_status decode(turn_run *t, sb_error *err)
     bool go_on = false;
     SB_TRY(take_token(t, &go_on, err));
     while (go_on) {
-        const sb_span span = {.s = t->session, .ids = &t->next, .n = 1, .want = SB_WANT_LAST,
-                              .is_decode = true};
+        const sb_span span = {
+            .s = t->session, .ids = &t->next, .n = 1, .want = SB_WANT_LAST, .is_decode = true};
         SB_TRY(sb_engine_step(t->c->engine, &span, 1, err));
         t->out->n_decoded++;
         if (t->c->meter) sb_meter_tick(t->c->meter);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * chat.h - one turn of a conversation: messages to text, to tokens, through the engine, to an answer
- * with its timings and its energy.
+ * chat.h - one turn of a conversation: messages to text, to tokens, through the engine, to an
+ * answer with its timings and its energy.
  *
  * Purpose     What the command and the server share. It knows no terminal and no socket.
  * Invariants  Text of messages never becomes a control token. An answer is whole UTF-8, and no part
@@ -9,7 +9,8 @@
  *             sb_turn_deinit().
  * Errors      As the rooms below; a failed turn leaves the chat usable. A cancelled turn is no
  *             failure: it ends with SB_FINISH_CANCELLED.
- * Threads     One caller at a time. `cancel` may be set from anywhere, a signal handler included. */
+ * Threads     One caller at a time. `cancel` may be set from anywhere, a signal handler
+ *             included. */
 #ifndef SB_CHAT_H
 #define SB_CHAT_H
 #include "base/buf.h"
@@ -40,7 +41,8 @@ typedef struct sb_chat_opts {
 
 enum { SB_CHAT_CTX = 8192 }; /* positions when nobody says */
 
-sb_status sb_chat_open(sb_chat **out, const char *path, const sb_chat_opts *o, sb_error *err) SB_MUST_USE;
+sb_status sb_chat_open(sb_chat **out, const char *path, const sb_chat_opts *o,
+                       sb_error *err) SB_MUST_USE;
 void sb_chat_close(sb_chat *c);
 const sb_model *sb_chat_model(const sb_chat *c);
 sb_engine *sb_chat_engine(const sb_chat *c);
@@ -51,13 +53,13 @@ bool sb_chat_has_template(const sb_chat *c);
 typedef struct sb_turn_request {
     const sb_message *messages; /* through the template; NULL: raw */
     size_t n_messages;
-    sb_str raw;           /* the prompt as it stands, when messages is NULL */
-    bool raw_control;     /* control tokens in raw match */
+    sb_str raw;       /* the prompt as it stands, when messages is NULL */
+    bool raw_control; /* control tokens in raw match */
     sb_sampling sampling;
-    int32_t max_tokens;   /* -1: until the context is full */
+    int32_t max_tokens; /* -1: until the context is full */
     const sb_str *stops;
     int32_t n_stops;
-    int32_t n_logprobs;   /* alternatives kept per token, -1 = none at all, at most 20 */
+    int32_t n_logprobs;        /* alternatives kept per token, -1 = none at all, at most 20 */
     const atomic_bool *cancel; /* or NULL */
     /* Text as it can be shown; returning false cancels. May be NULL. */
     bool (*on_text)(void *ctx, sb_str text);
@@ -78,7 +80,7 @@ typedef struct sb_token_logprob {
 
 typedef struct sb_turn {
     sb_buf text;
-    sb_ids prompt_ids, ids; /* ids: what was generated, the end token excluded */
+    sb_ids prompt_ids, ids;     /* ids: what was generated, the end token excluded */
     sb_token_logprob *logprobs; /* [ids.n] or NULL */
     size_t cap_logprobs;
     sb_finish finish;
@@ -88,9 +90,11 @@ typedef struct sb_turn {
 } sb_turn;
 
 /* Fills out; on failure out holds nothing to release. */
-sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out, sb_error *err) SB_MUST_USE;
+sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out,
+                       sb_error *err) SB_MUST_USE;
 void sb_turn_deinit(sb_turn *t);
 
 /* The prompt of a request as ids, without running it. */
-sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids *out, sb_error *err) SB_MUST_USE;
+sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids *out,
+                             sb_error *err) SB_MUST_USE;
 #endif

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* A thread's scratch, cut up: queries, state and limits of the tile's rows, then the kernel's own. */
+/* A thread's scratch, cut up: queries, state and limits of the tile's rows, then the kernel's
+ * own. */
 typedef struct tile_mem {
     float *q, *m, *l, *acc, *kernel;
     int32_t *lo, *hi;
@@ -62,7 +63,8 @@ static void finish(const sb_engine *e, const sb_job *j, const sb_tile *t, int32_
         const size_t r = (size_t)(t->row0 + i);
         float *y = out->f + r * out->stride + c0;
         memcpy(y, mem->acc + (size_t)(i * group * d), (size_t)(group * d) * sizeof *y);
-        for (int32_t h = 0; h < group; h++) e->kern.scale(y + h * d, 1 / mem->l[i * group + h], d);
+        for (int32_t h = 0; h < group; h++)
+            e->kern.scale(y + h * d, 1 / mem->l[i * group + h], d);
         if (j->q_buf >= 0) sb_engine_quantise(e, j, (int32_t)r, c0, group * d);
     }
 }
@@ -83,9 +85,18 @@ void sb_engine_attend(sb_engine *e, const sb_job *j, int32_t piece, int i_thread
     memset(mem.l, 0, (size_t)n_row * sizeof *mem.l);
     memset(mem.m, 0, (size_t)n_row * sizeof *mem.m);
     memset(mem.acc, 0, (size_t)(n_row * d) * sizeof *mem.acc);
-    sb_attn a = {.q = mem.q, .q_stride = (size_t)d, .lo = mem.lo, .hi = mem.hi, .n_row = n_row,
-                 .head_dim = d, .scale = s->scale, .softcap = s->softcap, .m = mem.m, .l = mem.l,
-                 .acc = mem.acc, .scratch = mem.kernel};
+    sb_attn a = {.q = mem.q,
+                 .q_stride = (size_t)d,
+                 .lo = mem.lo,
+                 .hi = mem.hi,
+                 .n_row = n_row,
+                 .head_dim = d,
+                 .scale = s->scale,
+                 .softcap = s->softcap,
+                 .m = mem.m,
+                 .l = mem.l,
+                 .acc = mem.acc,
+                 .scratch = mem.kernel};
     const int32_t pos0 = e->batch.pos[t->row0], pos1 = pos0 + t->n - 1;
     const int32_t first = s->window && pos0 - s->window + 1 > 0 ? pos0 - s->window + 1 : 0;
     for (int32_t seg = first / SB_KV_SEGMENT; seg <= pos1 / SB_KV_SEGMENT; seg++) {
@@ -93,5 +104,6 @@ void sb_engine_attend(sb_engine *e, const sb_job *j, int32_t piece, int i_thread
         e->kern.attn[e->opts.kv](&a);
     }
     finish(e, j, t, head, &mem);
-    e->own_ns[(size_t)i_thread * (size_t)e->opts.n_rows + (size_t)t->span] += sb_now_ns() - begin_ns;
+    e->own_ns[(size_t)i_thread * (size_t)e->opts.n_rows + (size_t)t->span] +=
+        sb_now_ns() - begin_ns;
 }

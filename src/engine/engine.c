@@ -14,7 +14,10 @@ enum { TILE_ROWS = 48 }; /* query rows (tokens x heads) of one attention tile */
 
 static sb_status check_opts(const sb_engine_opts *o, sb_error *err)
 {
-    const struct { const char *name; int32_t v, max; } range[] = {
+    const struct {
+        const char *name;
+        int32_t v, max;
+    } range[] = {
         {"context", o->n_ctx, SB_MAX_CTX},
         {"sessions", o->n_sessions, SB_MAX_SESSIONS},
         {"rows", o->n_rows, SB_MAX_BATCH_ROWS},
@@ -81,8 +84,8 @@ static void layout(sb_engine *e, sb_arena *a)
     attention_sizes(e->model, &group, &head_dim);
     e->tile_rows = group < TILE_ROWS ? TILE_ROWS / group : 1;
     const size_t rows = (size_t)SB_ALIGN_UP(e->tile_rows * group, 16);
-    e->scratch_floats = rows * (size_t)(2 * head_dim + 4) +
-                        sb_attn_scratch_floats((int32_t)rows, head_dim);
+    e->scratch_floats =
+        rows * (size_t)(2 * head_dim + 4) + sb_attn_scratch_floats((int32_t)rows, head_dim);
     e->scratch = sb_arena_take(a, (size_t)e->n_threads, sizeof *e->scratch);
     for (int i = 0; i < e->n_threads; i++) {
         float *s = sb_arena_take(a, e->scratch_floats, sizeof *s);
@@ -126,9 +129,10 @@ sb_status sb_engine_plan_memory(const sb_model *m, const sb_engine_opts *o, int 
         sb_arena_measure(&work);
         sb_engine_layout_weights(&e, &panels);
         layout(&e, &work);
-        *out = (sb_memory_plan){.packed_bytes = panels.used, .work_bytes = work.used,
-                                .logits_bytes = e.logits_bytes};
-        for (int32_t i = 0; i < e.n_groups; i++) out->kv_bytes += e.groups[i].bytes;
+        *out = (sb_memory_plan){
+            .packed_bytes = panels.used, .work_bytes = work.used, .logits_bytes = e.logits_bytes};
+        for (int32_t i = 0; i < e.n_groups; i++)
+            out->kv_bytes += e.groups[i].bytes;
     }
     free_tables(&e);
     return s;
@@ -145,7 +149,8 @@ static void count_work(sb_engine *e)
             if (s->w[c] < 0) continue;
             const sb_weight *w = &e->model->weights[s->w[c]];
             const uint64_t ops = (uint64_t)w->k * (uint64_t)w->n_row;
-            const uint64_t bytes = e->packed[s->w[c]].panel_bytes * (uint64_t)e->packed[s->w[c]].n_panel;
+            const uint64_t bytes =
+                e->packed[s->w[c]].panel_bytes * (uint64_t)e->packed[s->w[c]].n_panel;
             *(s->op == SB_OP_HEAD ? &e->head_ops : &e->ops_per_row) += ops;
             *(s->op == SB_OP_HEAD ? &e->head_bytes : &e->body_bytes) += bytes;
         }

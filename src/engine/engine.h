@@ -25,10 +25,10 @@ typedef enum sb_precision { SB_FAST, SB_EXACT } sb_precision;
 typedef struct sb_engine_opts {
     sb_precision precision; /* exact: float32 on unpacked weights */
     sb_kv_type kv;
-    sb_level cap;           /* strongest kernel level to use */
-    int32_t n_ctx;          /* positions one session may hold, 1..SB_MAX_CTX */
-    int32_t n_sessions;     /* open at once, 1..SB_MAX_SESSIONS */
-    int32_t n_rows;         /* rows of one step, 1..SB_MAX_BATCH_ROWS */
+    sb_level cap;       /* strongest kernel level to use */
+    int32_t n_ctx;      /* positions one session may hold, 1..SB_MAX_CTX */
+    int32_t n_sessions; /* open at once, 1..SB_MAX_SESSIONS */
+    int32_t n_rows;     /* rows of one step, 1..SB_MAX_BATCH_ROWS */
 } sb_engine_opts;
 
 typedef struct sb_engine sb_engine;
@@ -36,10 +36,10 @@ typedef struct sb_session sb_session;
 
 /* What a model with these options takes, computed by the code that allocates it. */
 typedef struct sb_memory_plan {
-    uint64_t packed_bytes;  /* weights in panels */
-    uint64_t kv_bytes;      /* keys and values of all sessions, full */
-    uint64_t work_bytes;    /* activations and tables */
-    uint64_t logits_bytes;  /* address space; only rows asked for are touched */
+    uint64_t packed_bytes; /* weights in panels */
+    uint64_t kv_bytes;     /* keys and values of all sessions, full */
+    uint64_t work_bytes;   /* activations and tables */
+    uint64_t logits_bytes; /* address space; only rows asked for are touched */
 } sb_memory_plan;
 sb_status sb_engine_plan_memory(const sb_model *m, const sb_engine_opts *o, int n_threads,
                                 sb_memory_plan *out, sb_error *err) SB_MUST_USE;
@@ -51,7 +51,8 @@ sb_level sb_engine_level(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);
 
 /* owner: who pays for the session's work (not 0). */
-sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner, sb_error *err) SB_MUST_USE;
+sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner,
+                          sb_error *err) SB_MUST_USE;
 void sb_session_close(sb_session *s);
 int32_t sb_session_n_pos(const sb_session *s);
 int32_t sb_session_room(const sb_session *s); /* positions left */
@@ -70,7 +71,8 @@ typedef struct sb_span {
     bool is_decode; /* for the record: generated rather than prompt tokens */
 } sb_span;
 
-sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb_error *err) SB_MUST_USE;
+sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans,
+                         sb_error *err) SB_MUST_USE;
 /* Logits of row i of span i_span (0 for SB_WANT_LAST), n_vocab floats; NULL when not wanted. */
 const float *sb_engine_logits(const sb_engine *e, int32_t i_span, int32_t i);
 const sb_work_record *sb_engine_record(const sb_engine *e);

@@ -51,7 +51,9 @@ static void run_row(const sb_engine *e, const sb_step *s, int32_t r)
         k->rms_norm(row_at(&e->rows[s->in[0]], r), e->packed[s->w[0]].vec, n, s->eps, out);
         return;
     case SB_OP_HEAD_NORM:
-    case SB_OP_ROPE: run_heads(e, s, r); return;
+    case SB_OP_ROPE:
+        run_heads(e, s, r);
+        return;
     case SB_OP_GATE: {
         const float *g = row_at(&e->rows[s->in[0]], r), *u = row_at(&e->rows[s->in[1]], r);
         if (s->gate == SB_GATE_SILU)
@@ -60,11 +62,14 @@ static void run_row(const sb_engine *e, const sb_step *s, int32_t r)
             k->gelu_mul(g, u, out, n);
         return;
     }
-    case SB_OP_ADD: k->add(out, row_at(&e->rows[s->in[0]], r), n); return;
+    case SB_OP_ADD:
+        k->add(out, row_at(&e->rows[s->in[0]], r), n);
+        return;
     case SB_OP_MATMUL:
     case SB_OP_ATTEND:
     case SB_OP_HEAD:
-    case SB_OP_COUNT: break;
+    case SB_OP_COUNT:
+        break;
     }
     sb_unreachable("only row-local steps are gathered");
 }
@@ -119,7 +124,8 @@ static void run_rows(sb_engine *e, const sb_job *j, int i_thread, int n_threads)
     const int32_t r1 = (int32_t)(n * (i_thread + 1) / n_threads);
     for (int32_t r = (int32_t)(n * i_thread / n_threads); r < r1; r++) {
         if (j->for_head && e->batch.logit_row[r] < 0) continue;
-        for (int32_t i = 0; i < j->n; i++) run_row(e, &p->steps[j->first + i], r);
+        for (int32_t i = 0; i < j->n; i++)
+            run_row(e, &p->steps[j->first + i], r);
         if (j->store >= 0) store_kv(e, &p->steps[j->store], r);
         if (j->q_buf >= 0) quantise_row(e, j, r);
     }
@@ -140,20 +146,24 @@ static void run_product(const sb_engine *e, int32_t w, int32_t bias, const produ
     const sb_packed *p = &e->packed[w];
     const size_t c0 = (size_t)d->first * SB_PANEL;
     const sb_mm mm = {.w = p->panels + (size_t)d->first * p->panel_bytes,
-                      .x = d->x, .x_stride_bytes = d->x_stride,
-                      .y = d->y + c0, .y_stride = d->y_stride,
-                      .k = (int32_t)e->model->weights[w].k, .n_row = d->n_row, .n_panel = d->n};
+                      .x = d->x,
+                      .x_stride_bytes = d->x_stride,
+                      .y = d->y + c0,
+                      .y_stride = d->y_stride,
+                      .k = (int32_t)e->model->weights[w].k,
+                      .n_row = d->n_row,
+                      .n_panel = d->n};
     e->kern.matmul[p->format][d->act](&mm);
     if (bias < 0) return;
     const sb_weight *b = &e->model->weights[bias];
-    const int64_t left = b->k - (int64_t)c0, n = (int64_t)d->n * SB_PANEL < left
-                                                     ? (int64_t)d->n * SB_PANEL : left;
+    const int64_t left = b->k - (int64_t)c0,
+                  n = (int64_t)d->n * SB_PANEL < left ? (int64_t)d->n * SB_PANEL : left;
     for (int32_t r = 0; r < d->n_row; r++)
         e->kern.add(mm.y + (size_t)r * mm.y_stride, e->packed[bias].vec + c0, n);
 }
 
-/* The next run of panels out of `total`: halves of the whole while rows are few (one stream a thread),
- * smaller pieces when there is work to balance. Returns false when all are taken. */
+/* The next run of panels out of `total`: halves of the whole while rows are few (one stream a
+ * thread), smaller pieces when there is work to balance. Returns false when all are taken. */
 static bool take_panels(sb_engine *e, int32_t i_job, int32_t total, int32_t *first, int32_t *n)
 {
     const int32_t pieces = e->batch.n_rows <= 4 ? e->n_threads : e->n_threads * 6;
@@ -170,7 +180,8 @@ static void run_matmul(sb_engine *e, const sb_job *j, int32_t i_job)
 {
     const sb_step *s = &e->model->plan.steps[j->first];
     int32_t total = 0, first = 0, n = 0;
-    for (int32_t c = 0; c < s->n; c++) total += e->packed[s->w[c]].n_panel;
+    for (int32_t c = 0; c < s->n; c++)
+        total += e->packed[s->w[c]].n_panel;
     const sb_rows *in = &e->rows[s->in[0]];
     while (take_panels(e, i_job, total, &first, &n)) {
         int32_t base = 0;
@@ -185,8 +196,12 @@ static void run_matmul(sb_engine *e, const sb_job *j, int32_t i_job)
             const sb_rows *out = &e->rows[s->out[c]];
             const product d = {.x = f ? (const unsigned char *)in->f : in->act[act],
                                .x_stride = f ? in->stride * sizeof(float) : in->act_stride[act],
-                               .y = out->f, .y_stride = out->stride, .n_row = e->batch.n_rows,
-                               .first = a, .n = b - a, .act = act};
+                               .y = out->f,
+                               .y_stride = out->stride,
+                               .n_row = e->batch.n_rows,
+                               .first = a,
+                               .n = b - a,
+                               .act = act};
             run_product(e, s->w[c], s->b[c], &d);
         }
     }
@@ -210,9 +225,14 @@ static void run_head(sb_engine *e, const sb_job *j, int32_t i_job)
     if (e->batch.n_logits == 0) return;
     int32_t first = 0, n = 0;
     while (take_panels(e, i_job, e->packed[s->w[0]].n_panel, &first, &n)) {
-        const product d = {.x = e->head_act, .x_stride = e->head_stride, .y = e->logits,
-                           .y_stride = e->logits_stride, .n_row = e->batch.n_logits,
-                           .first = first, .n = n, .act = e->head_kind};
+        const product d = {.x = e->head_act,
+                           .x_stride = e->head_stride,
+                           .y = e->logits,
+                           .y_stride = e->logits_stride,
+                           .n_row = e->batch.n_logits,
+                           .first = first,
+                           .n = n,
+                           .act = e->head_kind};
         run_product(e, s->w[0], -1, &d);
         for (int32_t r = 0; r < d.n_row; r++) {
             float *y = e->logits + (size_t)r * e->logits_stride + (size_t)first * SB_PANEL;
@@ -240,10 +260,18 @@ static void exec_thread(void *arg, int i_thread, int n_threads)
     for (int32_t i = 0; i < e->n_jobs; i++) {
         const sb_job *j = &e->jobs[i];
         switch (j->kind) {
-        case SB_JOB_ROWS: run_rows(e, j, i_thread, n_threads); break;
-        case SB_JOB_MATMUL: run_matmul(e, j, i); break;
-        case SB_JOB_ATTEND: run_attend(e, j, i, i_thread); break;
-        case SB_JOB_HEAD: run_head(e, j, i); break;
+        case SB_JOB_ROWS:
+            run_rows(e, j, i_thread, n_threads);
+            break;
+        case SB_JOB_MATMUL:
+            run_matmul(e, j, i);
+            break;
+        case SB_JOB_ATTEND:
+            run_attend(e, j, i, i_thread);
+            break;
+        case SB_JOB_HEAD:
+            run_head(e, j, i);
+            break;
         }
         if (i + 1 < e->n_jobs) sb_pool_barrier(e->pool, i_thread);
     }
@@ -251,7 +279,8 @@ static void exec_thread(void *arg, int i_thread, int n_threads)
 
 void sb_engine_exec(sb_engine *e)
 {
-    for (int32_t i = 0; i < e->n_jobs; i++) atomic_store_explicit(&e->next[i], 0, memory_order_relaxed);
+    for (int32_t i = 0; i < e->n_jobs; i++)
+        atomic_store_explicit(&e->next[i], 0, memory_order_relaxed);
     atomic_store(&e->broken, false);
     sb_pool_run(e->pool, exec_thread, e);
 }

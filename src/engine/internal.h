@@ -20,7 +20,7 @@ typedef struct sb_packed {
 /* A buffer of the plan: float32 rows, and beside them rows as a product reads them. */
 typedef struct sb_rows {
     float *f;
-    size_t stride; /* floats */
+    size_t stride;                    /* floats */
     unsigned char *act[SB_ACT_COUNT]; /* [F32] unused: that is f */
     size_t act_stride[SB_ACT_COUNT];  /* bytes */
 } sb_rows;
@@ -40,13 +40,13 @@ typedef struct sb_job {
 
 /* Layers that keep the same part of the past share pages. */
 typedef struct sb_kv_group {
-    int32_t window;        /* 0 = all positions */
-    int32_t n_blocks;      /* page table entries of one session */
-    int32_t n_pages;       /* pages of all sessions */
+    int32_t window;   /* 0 = all positions */
+    int32_t n_blocks; /* page table entries of one session */
+    int32_t n_pages;  /* pages of all sessions */
     size_t page_bytes;
     unsigned char *base;
     size_t bytes;
-    int32_t *free_ids;     /* stack of free pages */
+    int32_t *free_ids; /* stack of free pages */
     int32_t n_free;
 } sb_kv_group;
 
@@ -78,9 +78,9 @@ typedef struct sb_tile {
 typedef struct sb_batch {
     sb_span *spans; /* [n_rows] a copy: logits outlive the caller's array */
     int32_t n_spans, n_rows, n_logits, n_tiles;
-    int32_t *token, *pos, *span_of, *logit_row; /* [n_rows] */
-    int32_t *span_row0;                         /* [n_rows] first row of each span */
-    sb_tile *tiles;                             /* [n_rows] */
+    int32_t *token, *pos, *span_of, *logit_row;             /* [n_rows] */
+    int32_t *span_row0;                                     /* [n_rows] first row of each span */
+    sb_tile *tiles;                                         /* [n_rows] */
     float *cos[SB_PLAN_MAX_ROPES], *sin[SB_PLAN_MAX_ROPES]; /* [n_rows][n_pair] */
 } sb_batch;
 
@@ -105,10 +105,10 @@ struct sb_engine {
     int32_t tile_rows;   /* tokens of one attention tile */
     float **scratch;     /* [n_threads] attention scratch */
     size_t scratch_floats;
-    uint64_t *own_ns;    /* [n_threads][n_rows] time per span */
+    uint64_t *own_ns; /* [n_threads][n_rows] time per span */
     sb_batch batch;
-    atomic_int *next;    /* [n_jobs] next piece of each job */
-    atomic_bool broken;  /* a logit of this step is not finite */
+    atomic_int *next;   /* [n_jobs] next piece of each job */
+    atomic_bool broken; /* a logit of this step is not finite */
     sb_arena panels, work;
     int32_t n_open;
     sb_work_part *parts;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * jobs.c - cuts a plan into jobs, the work between two barriers.
  *
- * Steps that touch one row only are gathered, and the thread that finished a row also stores its keys
- * and values and quantises it for the product that follows: the data is hot, and two barriers go. */
+ * Steps that touch one row only are gathered, and the thread that finished a row also stores its
+ * keys and values and quantises it for the product that follows: the data is hot, and two barriers
+ * go. */
 #include "base/alloc.h"
 #include "engine/internal.h"
 
@@ -14,11 +15,14 @@ static bool is_row_local(sb_op op)
     case SB_OP_HEAD_NORM:
     case SB_OP_ROPE:
     case SB_OP_GATE:
-    case SB_OP_ADD: return true;
+    case SB_OP_ADD:
+        return true;
     case SB_OP_MATMUL:
     case SB_OP_ATTEND:
-    case SB_OP_HEAD: return false;
-    case SB_OP_COUNT: break;
+    case SB_OP_HEAD:
+        return false;
+    case SB_OP_COUNT:
+        break;
     }
     sb_unreachable("every operation is listed");
 }
@@ -35,8 +39,7 @@ static uint32_t input_kinds(const sb_engine *e, const sb_step *s)
 {
     uint32_t kinds = 0;
     for (int c = 0; c < 3; c++)
-        if (s->w[c] >= 0)
-            kinds |= 1u << sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
+        if (s->w[c] >= 0) kinds |= 1u << sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
     return kinds;
 }
 
@@ -54,10 +57,10 @@ static void prepare_input(sb_engine *e, const sb_step *s, int32_t i)
     if (head) e->head_kind = sb_engine_act(e, &e->model->weights[s->w[0]], s->fine[0]);
     if (kinds == 1u << SB_ACT_F32 && !head) return;
     sb_job *last = e->n_jobs ? &e->jobs[e->n_jobs - 1] : NULL;
-    const bool fits = last && last->q_buf < 0 &&
-                      (last->kind == SB_JOB_ROWS ||
-                       (last->kind == SB_JOB_ATTEND && !head &&
-                        attend_can_quantise(&e->model->plan.steps[last->first])));
+    const bool fits =
+        last && last->q_buf < 0 &&
+        (last->kind == SB_JOB_ROWS || (last->kind == SB_JOB_ATTEND && !head &&
+                                       attend_can_quantise(&e->model->plan.steps[last->first])));
     if (!fits) {
         last = add_job(e, SB_JOB_ROWS, i);
         last->n = 0;
@@ -97,9 +100,11 @@ sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err)
             prepare_store(e, i);
         else
             prepare_input(e, s, i);
-        (void)add_job(e, s->op == SB_OP_ATTEND ? SB_JOB_ATTEND
-                         : s->op == SB_OP_HEAD ? SB_JOB_HEAD
-                                               : SB_JOB_MATMUL, i);
+        (void)add_job(e,
+                      s->op == SB_OP_ATTEND ? SB_JOB_ATTEND
+                      : s->op == SB_OP_HEAD ? SB_JOB_HEAD
+                                            : SB_JOB_MATMUL,
+                      i);
     }
     return SB_OK;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * kv.c - keys and values in pages of 64 absolute positions.
  *
- * Layers that see everything share one group of pages, layers with the same window another: a page of
- * a group holds the 64 positions of all its layers. A window group gives pages back as the window
- * moves on. Fresh pages are zero and reused ones are cleared, so that a masked position is a finite
- * number whoever used the page before. */
+ * Layers that see everything share one group of pages, layers with the same window another: a page
+ * of a group holds the 64 positions of all its layers. A window group gives pages back as the
+ * window moves on. Fresh pages are zero and reused ones are cleared, so that a masked position is a
+ * finite number whoever used the page before. */
 #include "base/alloc.h"
 #include "engine/internal.h"
 #include "kernels/pack.h"
@@ -30,8 +30,10 @@ sb_status sb_kv_plan(sb_engine *e, sb_error *err)
         if (g < 0)
             return SB_FAIL(err, SB_UNSUPPORTED, "more than %d different windows", SB_MAX_KV_GROUPS);
         const size_t half = sb_kv_page_bytes(e->opts.kv, k->head_dim);
-        e->places[i] = (sb_kv_place){.group = g, .offset = e->groups[g].page_bytes,
-                                     .head_bytes = 2 * half, .v_offset = half};
+        e->places[i] = (sb_kv_place){.group = g,
+                                     .offset = e->groups[g].page_bytes,
+                                     .head_bytes = 2 * half,
+                                     .v_offset = half};
         e->groups[g].page_bytes += (size_t)k->n_head * 2 * half;
     }
     for (int32_t i = 0; i < e->n_groups; i++) {
@@ -55,9 +57,12 @@ sb_status sb_kv_open(sb_engine *e, sb_error *err)
         g->base = sb_big_alloc(g->bytes);
         g->free_ids = sb_alloc((size_t)g->n_pages, sizeof *g->free_ids);
         if (!g->base || !g->free_ids)
-            return SB_FAIL(err, SB_NO_MEMORY, "keys and values: %zu bytes cannot be had; a smaller "
-                                              "--ctx needs less", g->bytes);
-        for (int32_t p = 0; p < g->n_pages; p++) g->free_ids[p] = ~(g->n_pages - 1 - p); /* fresh */
+            return SB_FAIL(err, SB_NO_MEMORY,
+                           "keys and values: %zu bytes cannot be had; a smaller "
+                           "--ctx needs less",
+                           g->bytes);
+        for (int32_t p = 0; p < g->n_pages; p++)
+            g->free_ids[p] = ~(g->n_pages - 1 - p); /* fresh */
         g->n_free = g->n_pages;
     }
     return SB_OK;

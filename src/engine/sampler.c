@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sampler.c - selection by a bounded heap and one pass, never by sorting the vocabulary.
  *
- * Candidates are the k largest logits (lower id first among equals). Without a top-k, top-p asks for
+ * Candidates are the k largest logits (lower id first among equals). Without a top-k, top-p asks
+ * for
  * 64 of them, then for more until their mass suffices. Masses are summed in double. */
 #include "engine/sampler.h"
 
@@ -69,7 +70,8 @@ sb_status sb_sampler_new(sb_sampler **out, int32_t n_vocab, const sb_sampling *p
     s->p = *p;
     s->n_vocab = n_vocab;
     uint64_t x = p->seed;
-    for (int i = 0; i < 4; i++) s->state[i] = splitmix(&x);
+    for (int i = 0; i < 4; i++)
+        s->state[i] = splitmix(&x);
     *out = s;
     return SB_OK;
 }
@@ -119,14 +121,16 @@ static int32_t select_top(candidate *c, int32_t k, const float *logits, int32_t 
         if (n < k) {
             c[n++] = x;
             if (n == k)
-                for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
+                for (int32_t i = n / 2 - 1; i >= 0; i--)
+                    sift_down(c, n, i);
             continue;
         }
         c[0] = x;
         sift_down(c, n, 0);
     }
     if (n < k)
-        for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
+        for (int32_t i = n / 2 - 1; i >= 0; i--)
+            sift_down(c, n, i);
     for (int32_t i = n - 1; i > 0; i--) { /* heap sort: the root is the last in order */
         const candidate t = c[0];
         c[0] = c[i];
@@ -169,14 +173,16 @@ static int32_t keep_top_p(const sb_sampler *s, int32_t n, double total)
 static int32_t keep_min_p(const sb_sampler *s, int32_t n)
 {
     const double floor_p = (double)s->p.min_p * s->c[0].p;
-    while (n > 1 && s->c[n - 1].p < floor_p) n--;
+    while (n > 1 && s->c[n - 1].p < floor_p)
+        n--;
     return n;
 }
 
 static int32_t draw_among(sb_sampler *s, int32_t n)
 {
     double total = 0;
-    for (int32_t i = 0; i < n; i++) total += s->c[i].p;
+    for (int32_t i = 0; i < n; i++)
+        total += s->c[i].p;
     double left = next_unit(s) * total;
     for (int32_t i = 0; i < n; i++) {
         left -= s->c[i].p;
@@ -218,7 +224,8 @@ double sb_logprob(const float *logits, int32_t n_vocab, int32_t id)
     return (double)logits[id] - max - log(mass_of(logits, n_vocab, NULL, max, 1));
 }
 
-void sb_top_logprobs(const float *logits, int32_t n_vocab, int32_t n, int32_t *ids, double *logprobs)
+void sb_top_logprobs(const float *logits, int32_t n_vocab, int32_t n, int32_t *ids,
+                     double *logprobs)
 {
     candidate c[64];
     if (n > (int32_t)SB_ARRAY_LEN(c)) n = (int32_t)SB_ARRAY_LEN(c);

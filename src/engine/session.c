@@ -17,7 +17,8 @@ sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner, sb_err
         if (ok) memset(s->pages[g], 0xff, (size_t)e->groups[g].n_blocks * sizeof *s->pages[g]);
     }
     if (!ok) {
-        for (int32_t g = 0; s && g < e->n_groups; g++) sb_free(s->pages[g]);
+        for (int32_t g = 0; s && g < e->n_groups; g++)
+            sb_free(s->pages[g]);
         sb_free(s);
         return SB_FAIL(err, SB_NO_MEMORY, "session: out of memory");
     }
@@ -32,7 +33,8 @@ void sb_session_close(sb_session *s)
 {
     if (!s) return;
     sb_kv_drop_from(s, 0);
-    for (int32_t g = 0; g < s->e->n_groups; g++) sb_free(s->pages[g]);
+    for (int32_t g = 0; g < s->e->n_groups; g++)
+        sb_free(s->pages[g]);
     s->e->n_open--;
     sb_free(s);
 }

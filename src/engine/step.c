@@ -12,7 +12,8 @@ static sb_status check_span(const sb_engine *e, const sb_span *s, sb_error *err)
     if (!s->s || s->s->e != e || s->s->in_step || s->n < 1)
         return SB_FAIL(err, SB_INVALID, "step: a span without tokens or session, or one twice");
     if (s->n > sb_session_room(s->s))
-        return SB_FAIL(err, SB_LIMIT, "context is full: %d positions, %d more asked", s->s->n_pos, s->n);
+        return SB_FAIL(err, SB_LIMIT, "context is full: %d positions, %d more asked", s->s->n_pos,
+                       s->n);
     for (int32_t i = 0; i < s->n; i++)
         if (s->ids[i] < 0 || s->ids[i] >= e->model->hp.n_vocab)
             return SB_FAIL(err, SB_INVALID, "token id %d is outside 0..%d", s->ids[i],
@@ -22,10 +23,12 @@ static sb_status check_span(const sb_engine *e, const sb_span *s, sb_error *err)
 
 static void release_pages(const sb_span *spans, int32_t n)
 {
-    for (int32_t i = 0; i < n; i++) sb_kv_drop_from(spans[i].s, spans[i].s->n_pos);
+    for (int32_t i = 0; i < n; i++)
+        sb_kv_drop_from(spans[i].s, spans[i].s->n_pos);
 }
 
-static sb_status check_and_acquire(sb_engine *e, const sb_span *spans, int32_t n_spans, sb_error *err)
+static sb_status check_and_acquire(sb_engine *e, const sb_span *spans, int32_t n_spans,
+                                   sb_error *err)
 {
     int64_t n_rows = 0;
     sb_status status = n_spans > 0 ? SB_OK : SB_FAIL(err, SB_INVALID, "step: no span");
@@ -38,7 +41,8 @@ static sb_status check_and_acquire(sb_engine *e, const sb_span *spans, int32_t n
         if (n_rows > e->opts.n_rows)
             status = SB_FAIL(err, SB_LIMIT, "step: more than %d rows", e->opts.n_rows);
     }
-    for (int32_t i = 0; i < n; i++) spans[i].s->in_step = false;
+    for (int32_t i = 0; i < n; i++)
+        spans[i].s->in_step = false;
     for (n = 0; n < n_spans && status == SB_OK; n++) {
         status = sb_kv_acquire(spans[n].s, spans[n].n, err);
         if (status != SB_OK) release_pages(spans, n);
@@ -111,17 +115,21 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
         const sb_span *s = &b->spans[i];
         const uint64_t n_wanted = s->want == SB_WANT_ALL ? (uint64_t)s->n : s->want == SB_WANT_LAST;
         sb_work_part *p = &e->parts[i];
-        *p = (sb_work_part){.owner = s->s->owner, .kv_bytes = kv_bytes_read(e, s),
+        *p = (sb_work_part){.owner = s->s->owner,
+                            .kv_bytes = kv_bytes_read(e, s),
                             .n_ops = (uint64_t)s->n * e->ops_per_row + n_wanted * e->head_ops};
         *(s->is_decode ? &p->n_decode : &p->n_prefill) = s->n;
         for (int t = 0; t < e->n_threads; t++)
             p->own_ns += e->own_ns[(size_t)t * (size_t)e->opts.n_rows + (size_t)i];
     }
-    *r = (sb_work_record){.i_step = r->i_step + 1, .begin_ns = begin_ns, .end_ns = sb_now_ns(),
+    *r = (sb_work_record){.i_step = r->i_step + 1,
+                          .begin_ns = begin_ns,
+                          .end_ns = sb_now_ns(),
                           .cpu_ns = sb_pool_cpu_ns(e->pool) - begin_cpu_ns,
                           .n_threads = e->n_threads,
                           .dense_bytes = e->body_bytes + (b->n_logits ? e->head_bytes : 0),
-                          .n_part = b->n_spans, .parts = e->parts};
+                          .n_part = b->n_spans,
+                          .parts = e->parts};
 }
 
 sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb_error *err)
@@ -132,8 +140,9 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
     sb_engine_exec(e);
     if (atomic_load(&e->broken)) { /* a broken weight ends its answer, not the process */
         release_pages(spans, n_spans);
-        return SB_FAIL(err, SB_CORRUPT, "numeric error: the model gave a number that is not finite "
-                                        "(a damaged weight?)");
+        return SB_FAIL(err, SB_CORRUPT,
+                       "numeric error: the model gave a number that is not finite "
+                       "(a damaged weight?)");
     }
     fill_record(e, begin_ns, begin_cpu_ns);
     for (int32_t i = 0; i < n_spans; i++) {

@@ -52,7 +52,8 @@ sb_status sb_stops_push(sb_stops *s, sb_str text, sb_buf *out, sb_error *err)
     SB_TRY(sb_buf_add(&s->held, text.p, text.n, err));
     size_t at = 0;
     int state = 0;
-    while (at < s->held.n && (state = look(s, at, &s->i_hit)) == 0) at++;
+    while (at < s->held.n && (state = look(s, at, &s->i_hit)) == 0)
+        at++;
     SB_TRY(sb_buf_add(out, s->held.p, at, err));
     if (state == 1) at = s->held.n;
     const size_t left = s->held.n - at;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * weights.c - the model's weights as the kernels want them: matrices in panels, vectors in float32.
  *
- * Packing is a pure copy in another order (exact mode unpacks to float32 first), cut into panels that
- * the pool's threads take in turn. Pages of the file that were packed are given back. */
+ * Packing is a pure copy in another order (exact mode unpacks to float32 first), cut into panels
+ * that the pool's threads take in turn. Pages of the file that were packed are given back. */
 #include "base/alloc.h"
 #include "engine/internal.h"
 #include "kernels/pack.h"
@@ -76,7 +76,8 @@ static bool pack_one(const sb_engine *e, int32_t i, int32_t panel, float *tmp)
         return true;
     }
     for (int32_t r = 0; r < n; r++)
-        sb_unpack_row(w->format, rows + (size_t)r * row_bytes, tmp + (size_t)r * (size_t)w->k, w->k);
+        sb_unpack_row(w->format, rows + (size_t)r * row_bytes, tmp + (size_t)r * (size_t)w->k,
+                      w->k);
     sb_pack_panel(SB_F_F32, (const unsigned char *)tmp, (size_t)w->k * sizeof *tmp, n, w->k, dst);
     return true;
 }
@@ -88,7 +89,8 @@ static void pack_job(void *arg, int i_thread, int n_threads)
     sb_engine *e = c->e;
     int64_t k_max = 0;
     for (int32_t i = 0; i < e->model->n_weights; i++)
-        if (e->packed[i].is_matrix && e->model->weights[i].k > k_max) k_max = e->model->weights[i].k;
+        if (e->packed[i].is_matrix && e->model->weights[i].k > k_max)
+            k_max = e->model->weights[i].k;
     float *tmp = NULL;
     if (e->opts.precision == SB_EXACT) {
         tmp = sb_alloc((size_t)k_max * SB_PANEL, sizeof *tmp);
@@ -101,7 +103,8 @@ static void pack_job(void *arg, int i_thread, int n_threads)
         for (int32_t i = 0; i < e->model->n_weights; i++) {
             const sb_packed *p = &e->packed[i];
             if (!p->is_matrix) continue;
-            for (long j = first > base ? first : base; j < base + p->n_panel && j < first + PACK_RUN; j++)
+            for (long j = first > base ? first : base;
+                 j < base + p->n_panel && j < first + PACK_RUN; j++)
                 if (!pack_one(e, i, (int32_t)(j - base), tmp)) return;
             base += p->n_panel;
             if (base >= first + PACK_RUN) break;

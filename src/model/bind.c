@@ -20,14 +20,22 @@ static const struct {
 static int64_t dim_value(const sb_hparams *h, sb_dim d)
 {
     switch (d) {
-    case SB_DIM_NONE: return 1;
-    case SB_DIM_EMBD: return h->n_embd;
-    case SB_DIM_VOCAB: return h->n_vocab;
-    case SB_DIM_Q: return (int64_t)h->n_head * h->head_dim;
-    case SB_DIM_KV: return (int64_t)h->n_kv_head * h->head_dim;
-    case SB_DIM_FF: return h->n_ff;
-    case SB_DIM_HEAD: return h->head_dim;
-    case SB_DIM_ROT_HALF: return h->n_rot / 2;
+    case SB_DIM_NONE:
+        return 1;
+    case SB_DIM_EMBD:
+        return h->n_embd;
+    case SB_DIM_VOCAB:
+        return h->n_vocab;
+    case SB_DIM_Q:
+        return (int64_t)h->n_head * h->head_dim;
+    case SB_DIM_KV:
+        return (int64_t)h->n_kv_head * h->head_dim;
+    case SB_DIM_FF:
+        return h->n_ff;
+    case SB_DIM_HEAD:
+        return h->head_dim;
+    case SB_DIM_ROT_HALF:
+        return h->n_rot / 2;
     }
     sb_unreachable("every dimension is listed");
 }
@@ -48,15 +56,21 @@ static sb_status bind_one(sb_model *m, const sb_arch_tensor *t, const char *name
         return SB_FAIL(err, SB_CORRUPT,
                        "%s: byte %" PRIu64 ": tensor '%s': shape %" PRId64 " x %" PRId64
                        ", expected %" PRId64 " x %" PRId64,
-                       sb_gguf_path(m->gguf, g->i_shard), g->offset, name, g->ne[0], g->ne[1], k, n_row);
+                       sb_gguf_path(m->gguf, g->i_shard), g->offset, name, g->ne[0], g->ne[1], k,
+                       n_row);
     if (is_vector && g->format != SB_F_F32)
-        return SB_FAIL(err, SB_CORRUPT, "%s: byte %" PRIu64 ": tensor '%s': format %s, expected F32",
-                       sb_gguf_path(m->gguf, g->i_shard), g->offset, name,
-                       sb_format_get(g->format)->name);
+        return SB_FAIL(
+            err, SB_CORRUPT, "%s: byte %" PRIu64 ": tensor '%s': format %s, expected F32",
+            sb_gguf_path(m->gguf, g->i_shard), g->offset, name, sb_format_get(g->format)->name);
     *out = m->n_weights++;
-    m->weights[*out] = (sb_weight){.name = g->name, .format = g->format, .k = k, .n_row = n_row,
-                                   .data = g->data, .bytes = (size_t)g->bytes,
-                                   .i_shard = g->i_shard, .offset = g->offset};
+    m->weights[*out] = (sb_weight){.name = g->name,
+                                   .format = g->format,
+                                   .k = k,
+                                   .n_row = n_row,
+                                   .data = g->data,
+                                   .bytes = (size_t)g->bytes,
+                                   .i_shard = g->i_shard,
+                                   .offset = g->offset};
     return SB_OK;
 }
 
@@ -66,7 +80,8 @@ sb_status sb_model_bind(sb_model *m, sb_error *err)
     m->weights = sb_calloc(m->arch->n_tensors * (1 + n_layer), sizeof *m->weights);
     m->bound = sb_alloc(n_bound, sizeof *m->bound);
     if (!m->weights || !m->bound) return SB_FAIL(err, SB_NO_MEMORY, "weights: out of memory");
-    for (size_t i = 0; i < n_bound; i++) m->bound[i] = -1;
+    for (size_t i = 0; i < n_bound; i++)
+        m->bound[i] = -1;
     for (size_t i = 0; i < m->arch->n_tensors; i++) {
         const sb_arch_tensor *t = &m->arch->tensors[i];
         const bool layered = slots[t->slot].per_layer;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * hparams.c - metadata keys to hyper-parameters, by the architecture's key table, every one in range. */
+ * hparams.c - metadata keys to hyper-parameters, by the architecture's key table, every one in
+ * range. */
 #include "base/limits.h"
 #include "model/internal.h"
 
@@ -13,7 +14,8 @@ static sb_status uniform_int(const sb_model *m, const char *key, const sb_arch_k
     const sb_gguf_kv *kv = sb_gguf_kv_find(m->gguf, key);
     const bool is_array = kv && kv->type == SB_GGUF_ARR;
     if (!is_array) {
-        const sb_gguf_int want = {key, (int64_t)k->lo, (int64_t)k->hi, (int64_t)k->dflt, k->required};
+        const sb_gguf_int want = {key, (int64_t)k->lo, (int64_t)k->hi, (int64_t)k->dflt,
+                                  k->required};
         return sb_gguf_get_int(m->gguf, &want, out, err);
     }
     int64_t first = 0, v = 0;
@@ -21,7 +23,8 @@ static sb_status uniform_int(const sb_model *m, const char *key, const sb_arch_k
         SB_TRY(sb_gguf_kv_int_at(m->gguf, kv, i, &v, err));
         if (i == 0) first = v;
         if (v != first)
-            return SB_FAIL(err, SB_UNSUPPORTED, "%s: layers of different sizes are not supported", key);
+            return SB_FAIL(err, SB_UNSUPPORTED, "%s: layers of different sizes are not supported",
+                           key);
     }
     if (kv->count == 0 || first < (int64_t)k->lo || first > (int64_t)k->hi)
         return SB_FAIL(err, SB_CORRUPT, "%s: value %lld is outside %.0f..%.0f", key,
@@ -104,7 +107,8 @@ static sb_status check_sizes(sb_hparams *h, sb_error *err)
 
 sb_status sb_model_read_hparams(sb_model *m, sb_error *err)
 {
-    for (size_t i = 0; i < m->arch->n_keys; i++) SB_TRY(read_key(m, &m->arch->keys[i], err));
+    for (size_t i = 0; i < m->arch->n_keys; i++)
+        SB_TRY(read_key(m, &m->arch->keys[i], err));
     SB_TRY(read_rope_scaling(m, err));
     SB_TRY(check_sizes(&m->hp, err));
     return m->arch->settle ? m->arch->settle(&m->hp, m->gguf, err) : SB_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * model.c - opening a model: container, architecture, keys, vocabulary, weights, plan, in this order,
- * so that the first thing wrong is the one named. */
+ * model.c - opening a model: container, architecture, keys, vocabulary, weights, plan, in this
+ * order, so that the first thing wrong is the one named. */
 #include "model/model.h"
 
 #include "base/alloc.h"

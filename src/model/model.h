@@ -4,10 +4,11 @@
  * Purpose     Opens a GGUF file and answers every question about the model; computes nothing.
  * Invariants  After sb_model_open() every weight lies inside its mapping with the shape its
  *             architecture states, and the plan names only bound weights.
- * Ownership   sb_model owns the file, tables, tokenizer and plan. Weight bytes are borrowed from the
- *             mapping and live until sb_model_close().
+ * Ownership   sb_model owns the file, tables, tokenizer and plan. Weight bytes are borrowed from
+ *             the mapping and live until sb_model_close().
  * Threads     Read-only after open.
- * Errors      One line naming the file and what is wrong: SB_CORRUPT, SB_UNSUPPORTED, SB_LIMIT, ... */
+ * Errors      One line naming the file and what is wrong: SB_CORRUPT, SB_UNSUPPORTED, SB_LIMIT,
+ *             ... */
 #ifndef SB_MODEL_H
 #define SB_MODEL_H
 #include "base/base.h"
@@ -25,7 +26,8 @@ typedef enum sb_tensor_slot {
 typedef struct sb_hparams {
     int32_t n_layer, n_embd, n_ff, n_head, n_kv_head, head_dim, v_dim, n_rot, n_vocab, n_expert;
     int32_t n_ctx_train;
-    int32_t window, window_period; /* sliding window; every window_period-th layer sees everything */
+    int32_t window,
+        window_period; /* sliding window; every window_period-th layer sees everything */
     float eps, rope_base, rope_base_local, rope_factor, rope_scale_linear, rope_orig_ctx;
     float rope_attn_factor, yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow;
     float attn_softcap, logit_softcap;
@@ -51,12 +53,12 @@ typedef struct sb_model {
     sb_hparams hp;
     sb_weight *weights; /* [n_weights] */
     int32_t n_weights;
-    int32_t *bound;     /* [1 + n_layer][SB_T_COUNT]: weight index or -1; row 0 holds the globals */
-    int32_t n_unbound;  /* tensors of the file that nothing uses */
+    int32_t *bound;    /* [1 + n_layer][SB_T_COUNT]: weight index or -1; row 0 holds the globals */
+    int32_t n_unbound; /* tensors of the file that nothing uses */
     sb_tokenizer *tok;
-    sb_str *strs;       /* token and merge strings handed to the tokenizer */
+    sb_str *strs;         /* token and merge strings handed to the tokenizer */
     sb_str chat_template; /* {NULL, 0} when the file has none */
-    float temp;         /* recommended temperature, or -1 */
+    float temp;           /* recommended temperature, or -1 */
     sb_plan plan;
 } sb_model;
 

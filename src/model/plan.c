@@ -17,7 +17,8 @@ void sb_plan_init(sb_plan *p)
 void sb_plan_deinit(sb_plan *p)
 {
     if (!p) return;
-    for (int32_t i = 0; i < p->n_ropes; i++) sb_free(p->ropes[i].inv_freq);
+    for (int32_t i = 0; i < p->n_ropes; i++)
+        sb_free(p->ropes[i].inv_freq);
     sb_free(p->steps);
     sb_free(p->kvs);
     memset(p, 0, sizeof *p);
@@ -102,7 +103,8 @@ int32_t sb_plan_rope_add(sb_plan *p, const sb_rope_spec *s)
 sb_step sb_step_none(sb_op op, int32_t layer)
 {
     sb_step s = {.op = op, .layer = layer, .rope = -1, .kv = -1};
-    for (int i = 0; i < 3; i++) s.in[i] = s.out[i] = s.w[i] = s.b[i] = -1;
+    for (int i = 0; i < 3; i++)
+        s.in[i] = s.out[i] = s.w[i] = s.b[i] = -1;
     return s;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * plan.h - a model written down as an array of steps, built once at load.
  *
- * Purpose     An architecture file says what a layer is by appending steps; the engine runs them for a
- *             batch of rows. Memory estimates, exact mode and other runners read the same array.
+ * Purpose     An architecture file says what a layer is by appending steps; the engine runs them
+ *             for a batch of rows. Memory estimates, exact mode and other runners read the same
+ *             array.
  * Invariants  Handles (buffers, weights, ropes, states) are indexes checked by the builders; widths
  *             of inputs and outputs agree with the weights they meet.
  * Ownership   The plan owns its steps; weights belong to the model.
@@ -30,12 +31,12 @@ typedef struct sb_step {
     int32_t w[3], b[3];    /* weights and biases */
     int32_t n;             /* MATMUL: how many products share the input */
     int32_t n_head, n_kv_head, head_dim;
-    int32_t rope;          /* ROPE: index into ropes */
-    int32_t kv;            /* ATTEND: index into kvs */
-    int32_t window;        /* ATTEND: a key is seen when query - key < window; 0 = all */
+    int32_t rope;   /* ROPE: index into ropes */
+    int32_t kv;     /* ATTEND: index into kvs */
+    int32_t window; /* ATTEND: a key is seen when query - key < window; 0 = all */
     float scale, softcap, eps;
     sb_gate gate;
-    bool fine[3];          /* MATMUL, HEAD: product i deserves 16-bit activations */
+    bool fine[3]; /* MATMUL, HEAD: product i deserves 16-bit activations */
 } sb_step;
 
 /* A rotary embedding: inverse frequencies and amplitude, ready to multiply by a position. */
@@ -74,9 +75,9 @@ typedef struct sb_plan {
 /* How a rope's frequencies are made (YaRN, linear and table scalings included). */
 typedef struct sb_rope_spec {
     sb_rope_layout layout;
-    int32_t n_rot;          /* rotated dimensions, even */
+    int32_t n_rot; /* rotated dimensions, even */
     double base;
-    double factor;          /* linear or YaRN factor; 1 = none */
+    double factor; /* linear or YaRN factor; 1 = none */
     bool yarn;
     double orig_ctx, ext_factor, attn_factor, beta_fast, beta_slow; /* YaRN */
     const unsigned char *freq_factors; /* float32 [n_rot / 2], unaligned: divisors, or NULL */

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static sb_status id_key(const sb_gguf *g, const char *key, int32_t n_tok, int32_t *out, sb_error *err)
+static sb_status id_key(const sb_gguf *g, const char *key, int32_t n_tok, int32_t *out,
+                        sb_error *err)
 {
     const sb_gguf_int want = {key, 0, n_tok - 1, -1, false};
     int64_t v = -1;
@@ -48,8 +49,8 @@ static sb_status find_array(const sb_gguf *g, const char *key, sb_gguf_type elem
     *out = NULL;
     if (!kv) return SB_OK;
     if (kv->type != SB_GGUF_ARR || kv->elem != elem)
-        return SB_FAIL(err, SB_CORRUPT, "%s: byte %llu: %s: wrong element type",
-                       sb_gguf_path(g, 0), (unsigned long long)kv->offset, key);
+        return SB_FAIL(err, SB_CORRUPT, "%s: byte %llu: %s: wrong element type", sb_gguf_path(g, 0),
+                       (unsigned long long)kv->offset, key);
     if (count && kv->count != count)
         return SB_FAIL(err, SB_CORRUPT, "%s: byte %llu: %s: %llu elements for %llu tokens",
                        sb_gguf_path(g, 0), (unsigned long long)kv->offset, key,
@@ -77,8 +78,11 @@ static sb_status build(sb_model *m, const sb_gguf_kv *tokens, float **scores, in
     if (kv_merges) SB_TRY(sb_gguf_kv_strs(g, kv_merges, m->strs + n_tok, n_merges, err));
     if (kv_scores) SB_TRY(sb_gguf_kv_floats(g, kv_scores, *scores, n_tok, err));
     if (kv_types) SB_TRY(sb_gguf_kv_ints(g, kv_types, *types, n_tok, err));
-    sb_tokenizer_desc d = {.n_tok = (int32_t)n_tok, .tokens = m->strs, .scores = *scores,
-                           .types = *types, .n_merges = (int64_t)n_merges,
+    sb_tokenizer_desc d = {.n_tok = (int32_t)n_tok,
+                           .tokens = m->strs,
+                           .scores = *scores,
+                           .types = *types,
+                           .n_merges = (int64_t)n_merges,
                            .merges = m->strs + n_tok};
     SB_TRY(read_ids(g, &d, err));
     return sb_tokenizer_new(&m->tok, &d, err);

@@ -43,9 +43,10 @@ static sb_status add_messages(sb_val_ctx *c, const sb_message *messages, size_t 
     const sb_val list = sb_val_list(c);
     for (size_t i = 0; i < n; i++) {
         if (!is_known_role(messages[i].role))
-            return SB_FAIL(err, SB_INVALID, "message %zu: role '%.*s' is not one of system, user, "
-                                            "assistant, tool", i,
-                           (int)(messages[i].role.n > 32 ? 32 : messages[i].role.n),
+            return SB_FAIL(err, SB_INVALID,
+                           "message %zu: role '%.*s' is not one of system, user, "
+                           "assistant, tool",
+                           i, (int)(messages[i].role.n > 32 ? 32 : messages[i].role.n),
                            messages[i].role.p);
         const sb_val d = sb_val_dict(c);
         sb_val_dict_put(c, d, "role", sb_val_trusted(c, messages[i].role));
@@ -79,9 +80,9 @@ static sb_status encode(const sb_tokenizer *t, const sb_rendered *r, sb_ids *out
     sb_tok_span *spans = sb_alloc(r->n_segments ? r->n_segments : 1, sizeof *spans);
     if (!spans) return SB_FAIL(err, SB_NO_MEMORY, "prompt: out of memory");
     for (size_t i = 0; i < r->n_segments; i++)
-        spans[i] = (sb_tok_span){.bytes = r->segments[i].bytes,
-                                 .mode = r->segments[i].from_content ? SB_TOK_CONTENT
-                                                                     : SB_TOK_LITERAL};
+        spans[i] =
+            (sb_tok_span){.bytes = r->segments[i].bytes,
+                          .mode = r->segments[i].from_content ? SB_TOK_CONTENT : SB_TOK_LITERAL};
     const size_t first = out->n;
     sb_status s = SB_OK;
     if (sb_tokenizer_add_bos(t)) s = sb_ids_add(out, sb_tokenizer_bos(t), err);
@@ -118,11 +119,13 @@ sb_status sb_prompter_chat(const sb_prompter *p, const sb_message *messages, siz
     return s;
 }
 
-sb_status sb_prompter_raw(const sb_prompter *p, sb_str text, bool control, sb_ids *out, sb_error *err)
+sb_status sb_prompter_raw(const sb_prompter *p, sb_str text, bool control, sb_ids *out,
+                          sb_error *err)
 {
     const sb_tokenizer *t = p->model->tok;
     if (text.n > SB_MAX_PROMPT_BYTES)
-        return SB_FAIL(err, SB_LIMIT, "prompt: %zu bytes (at most %d)", text.n, SB_MAX_PROMPT_BYTES);
+        return SB_FAIL(err, SB_LIMIT, "prompt: %zu bytes (at most %d)", text.n,
+                       SB_MAX_PROMPT_BYTES);
     if (sb_tokenizer_add_bos(t)) SB_TRY(sb_ids_add(out, sb_tokenizer_bos(t), err));
     return sb_tokenizer_encode(t, text, control ? SB_TOK_LITERAL : SB_TOK_CONTENT, true, out, err);
 }

@@ -22,8 +22,8 @@ typedef struct sb_prompter {
     sb_error tmpl_err; /* why it does not parse */
 } sb_prompter;
 
-/* Parses the model's template and reserves its markers in the model's tokenizer. A template that does
- * not parse fails later, when it is asked for: completion works without it. */
+/* Parses the model's template and reserves its markers in the model's tokenizer. A template that
+ * does not parse fails later, when it is asked for: completion works without it. */
 sb_status sb_prompter_init(sb_prompter *p, const sb_model *m, sb_error *err) SB_MUST_USE;
 void sb_prompter_deinit(sb_prompter *p);
 sb_status sb_prompter_chat(const sb_prompter *p, const sb_message *messages, size_t n, sb_ids *out,

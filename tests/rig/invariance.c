@@ -67,11 +67,13 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: invariance MODEL.gguf [N_TOKENS]\n");
         return 2;
     }
-    matrix m = {.path = argv[1], .n = argc > 2 ? (int32_t)strtol(argv[2], NULL, 10) : DEFAULT_TOKENS};
+    matrix m = {.path = argv[1],
+                .n = argc > 2 ? (int32_t)strtol(argv[2], NULL, 10) : DEFAULT_TOKENS};
     m.ids = sb_alloc((size_t)m.n, sizeof *m.ids);
     sb_error err = {0};
     sb_status s = m.ids ? SB_OK : SB_NO_MEMORY;
-    for (size_t i = 0; i < SB_ARRAY_LEN(threads) && s == SB_OK; i++) s = run_threads(&m, threads[i], &err);
+    for (size_t i = 0; i < SB_ARRAY_LEN(threads) && s == SB_OK; i++)
+        s = run_threads(&m, threads[i], &err);
     if (s != SB_OK) (void)fprintf(stderr, "invariance: %s\n", err.msg);
     printf("%d passed, %d failed\n", m.n_passed, m.n_failed + (s != SB_OK));
     sb_free(m.first);

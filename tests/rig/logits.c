@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     }
     int32_t *ids = sb_alloc((size_t)n, sizeof *ids);
     if (!ids) return 1;
-    for (int32_t i = 0; i < n; i++) ids[i] = (int32_t)strtol(argv[3 + i], NULL, 10);
+    for (int32_t i = 0; i < n; i++)
+        ids[i] = (int32_t)strtol(argv[3 + i], NULL, 10);
     sb_engine_opts o = sb_rig_opts(n);
     if (!fast) o.precision = SB_EXACT, o.kv = SB_KV_F32;
     sb_rig r;

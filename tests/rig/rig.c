@@ -8,12 +8,16 @@
 
 sb_engine_opts sb_rig_opts(int32_t n_ctx)
 {
-    return (sb_engine_opts){.precision = SB_FAST, .kv = SB_KV_BF16, .cap = sb_level_best(),
-                            .n_ctx = n_ctx, .n_sessions = 3,
+    return (sb_engine_opts){.precision = SB_FAST,
+                            .kv = SB_KV_BF16,
+                            .cap = sb_level_best(),
+                            .n_ctx = n_ctx,
+                            .n_sessions = 3,
                             .n_rows = n_ctx < 512 ? n_ctx : 512};
 }
 
-sb_status sb_rig_open(sb_rig *r, const char *path, int n_threads, const sb_engine_opts *o, sb_error *err)
+sb_status sb_rig_open(sb_rig *r, const char *path, int n_threads, const sb_engine_opts *o,
+                      sb_error *err)
 {
     memset(r, 0, sizeof *r);
     sb_status s = sb_model_open(&r->model, path, err);
@@ -49,7 +53,8 @@ typedef struct run {
 
 /* One step of the session under test, with the others around it when in a crowd. Returns the index
  * of its span in *i_span. */
-static sb_status step(run *r, const int32_t *ids, int32_t n, sb_want want, int32_t *i_span, sb_error *err)
+static sb_status step(run *r, const int32_t *ids, int32_t n, sb_want want, int32_t *i_span,
+                      sb_error *err)
 {
     sb_span spans[1 + N_OTHER];
     int32_t other_ids[N_OTHER][OTHER_ROWS], n_spans = 0;
@@ -61,14 +66,16 @@ static sb_status step(run *r, const int32_t *ids, int32_t n, sb_want want, int32
         const int32_t n_other = o == 0 ? OTHER_ROWS : 1;
         if (!r->other[o] || sb_session_room(r->other[o]) < n_other) continue;
         sb_rig_ids(other_ids[o], n_other, r->rig->model->hp.n_vocab, ++r->seed);
-        spans[n_spans++] = (sb_span){.s = r->other[o], .ids = other_ids[o], .n = n_other,
+        spans[n_spans++] = (sb_span){.s = r->other[o],
+                                     .ids = other_ids[o],
+                                     .n = n_other,
                                      .want = o ? SB_WANT_LAST : SB_WANT_ALL};
     }
     return sb_engine_step(r->rig->engine, spans, n_spans, err);
 }
 
-static sb_status feed(run *r, const int32_t *ids, int32_t n, int32_t n_more, int32_t chunk, float *out,
-                      sb_error *err)
+static sb_status feed(run *r, const int32_t *ids, int32_t n, int32_t n_more, int32_t chunk,
+                      float *out, sb_error *err)
 {
     const size_t n_vocab = (size_t)r->rig->model->hp.n_vocab;
     int32_t i_span = 0;
@@ -93,7 +100,8 @@ sb_status sb_rig_run(sb_rig *rig, const int32_t *ids, int32_t n, int32_t n_more,
     for (int o = 0; way.crowd && o < N_OTHER && s == SB_OK; o++)
         s = sb_session_open(&r.other[o], rig->engine, (uint64_t)(2 + o), err);
     if (s == SB_OK) s = feed(&r, ids, n, n_more, way.chunk, out, err);
-    for (int o = 0; o < N_OTHER; o++) sb_session_close(r.other[o]);
+    for (int o = 0; o < N_OTHER; o++)
+        sb_session_close(r.other[o]);
     sb_session_close(r.main);
     return s;
 }

@@ -26,8 +26,8 @@ typedef struct sb_rig_way {
     bool crowd;    /* two other sessions step beside, before and behind */
 } sb_rig_way;
 
-/* Feeds ids[n] by chunks, then n_more greedy tokens one by one. Writes the logits after the prompt and
- * after each of them: out[(1 + n_more)][n_vocab]. */
+/* Feeds ids[n] by chunks, then n_more greedy tokens one by one. Writes the logits after the prompt
+ * and after each of them: out[(1 + n_more)][n_vocab]. */
 sb_status sb_rig_run(sb_rig *r, const int32_t *ids, int32_t n, int32_t n_more, sb_rig_way way,
                      float *out, sb_error *err) SB_MUST_USE;
 /* Fills ids[n] with repeatable tokens below n_vocab. */

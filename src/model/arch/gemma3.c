@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * gemma3.c - Gemma 3 text models, as a plan.
  *
- * Norms stand before and after each sublayer (the file stores w + 1); q and k are normalised per head
- * before rope; five of six layers see a sliding window and turn with their own rope base; the
+ * Norms stand before and after each sublayer (the file stores w + 1); q and k are normalised per
+ * head before rope; five of six layers see a sliding window and turn with their own rope base; the
  * embedding is scaled by sqrt(n_embd); the head is tied. */
 #include "base/limits.h"
 #include "model/arch.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * invariance_test.c - same words always: every format and architecture, any threads, chunk, crowd. */
+ * invariance_test.c - same words always: every format and architecture, any threads, chunk,
+ * crowd. */
 #include "base/alloc.h"
 #include "rig.h"
 #include "tiny.h"
@@ -54,7 +55,8 @@ static void check_ways(const char *path, sb_precision precision, sb_kv_type kv)
         for (size_t w = 0; w < SB_ARRAY_LEN(ways); w++) {
             if (!first) first = sb_alloc(1, bytes), now = sb_alloc(1, bytes);
             float *out = t + w == 0 ? first : now;
-            if (sb_rig_run(&r, ids, N, N_MORE, ways[w], out, &err) != SB_OK) fail_msg("%s", err.msg);
+            if (sb_rig_run(&r, ids, N, N_MORE, ways[w], out, &err) != SB_OK)
+                fail_msg("%s", err.msg);
             if (memcmp(first, out, bytes) != 0)
                 fail_msg("%s: threads %d chunk %d %s differs", path, threads[t], ways[w].chunk,
                          ways[w].crowd ? "in a crowd" : "alone");
