@@ -171,7 +171,7 @@ static sb_status take_option(sb_args *a, int argc, char *const argv[], int *i, s
     const bool is_long = word[1] == '-';
     const size_t n_name = is_long ? strcspn(word + 2, "=") : 1;
     const int i_opt =
-        is_long ? find_option(a->cmd, word + 2, n_name, 0) : find_option(a->cmd, NULL, 0, word[1]);
+        is_long ? find_option(a->cmd, word + 2, n_name, 0) : find_option(a->cmd, "", 0, word[1]);
     if (i_opt < 0) {
         char shown[SHOWN_BYTES];
         sb_path_escape(shown, sizeof shown, word);

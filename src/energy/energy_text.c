@@ -37,7 +37,7 @@ static void number(char *out, size_t out_bytes, int64_t uj, int n, int way)
     char point[16];
     size_t n_point = 0;
     point[n_point++] = '.';
-    for (uint64_t u = scale[i].uj / 10; u >= unit && n_point + 1 < sizeof point; u /= 10)
+    for (uint64_t u = scale[i].uj / 10; u > 0 && u >= unit && n_point + 1 < sizeof point; u /= 10)
         point[n_point++] = (char)('0' + v / u % 10);
     point[n_point > 1 ? n_point : 0] = 0; /* no digits, no point */
     (void)snprintf(out, out_bytes, "%llu%s %s", (unsigned long long)(v / scale[i].uj), point,

@@ -72,9 +72,9 @@ sb_status sb_sha256_bytes(const void *p, size_t n, bool (*cancelled)(void *), vo
                           char out_hex[SB_SHA256_HEX_BYTES], sb_error *err)
 {
     sb_sha256 *h = NULL;
-    SB_TRY(sb_sha256_new(&h, err));
+    sb_status s = sb_sha256_new(&h, err);
+    if (s != SB_OK || !h) return s;
     const unsigned char *at = p;
-    sb_status s = SB_OK;
     while (n > 0 && s == SB_OK) {
         const size_t piece = n < PIECE_BYTES ? n : PIECE_BYTES;
         if (cancelled && cancelled(ctx)) s = SB_FAIL(err, SB_CANCELLED, "interrupted");
