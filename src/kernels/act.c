@@ -8,10 +8,17 @@ size_t sb_act_row_bytes(sb_act act, int64_t k)
     const size_t block_tail = 2 * sizeof(float) + 2 * sizeof(int32_t); /* d, s, sum, half */
     size_t bytes = 0;
     switch (act) {
-    case SB_ACT_F32: bytes = n * sizeof(float); break;
-    case SB_ACT_A8: bytes = n * sizeof(int8_t) + n_block * block_tail; break;
-    case SB_ACT_A16: bytes = n * sizeof(int16_t) + n_block * block_tail; break;
-    case SB_ACT_COUNT: sb_unreachable("not an activation type");
+    case SB_ACT_F32:
+        bytes = n * sizeof(float);
+        break;
+    case SB_ACT_A8:
+        bytes = n * sizeof(int8_t) + n_block * block_tail;
+        break;
+    case SB_ACT_A16:
+        bytes = n * sizeof(int16_t) + n_block * block_tail;
+        break;
+    case SB_ACT_COUNT:
+        sb_unreachable("not an activation type");
     }
     return SB_ALIGN_UP(bytes, (size_t)64);
 }

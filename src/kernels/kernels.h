@@ -2,11 +2,11 @@
  * kernels.h - the table of pure functions on arrays, its levels, and the packed layouts they read.
  *
  * Purpose     Everything that computes. A level (ref, avx2, avx512) fills slots; nothing is called
- *             except through the table. ref.c is the specification: it fixes the order of additions,
- *             and every level gives the same bits unless its slot states a bound.
- * Invariants  No allocation, threads, globals or logs. An output element depends only on its own row
- *             and column: never on how many rows, columns or threads share the call. So one row
- *             alone and the same row in a crowd give the same bits.
+ *             except through the table. ref.c is the specification: it fixes the order of
+ *             additions, and every level gives the same bits unless its slot states a bound.
+ * Invariants  No allocation, threads, globals or logs. An output element depends only on its own
+ *             row and column: never on how many rows, columns or threads share the call. So one
+ *             row alone and the same row in a crowd give the same bits.
  * Shapes      Row-major; [rows][columns]; strides in elements unless named _bytes.
  *
  * Activations (sb_act). A row of k values, k a multiple of 32, nb = k / 32 blocks:
@@ -15,8 +15,8 @@
  *        amax = max |x|, d = amax / 127, q = round_half_even(x * (127 / amax)) (0 when amax is 0),
  *        sum = sum of q, half = sum of the block's first 16 q, s = d * (float)sum.
  *   A16: int16 q[k] | float d[nb] | float s[nb] | int32 sum[nb] | int32 half[nb], the same with
- *        32767 for 127. A block with amax < SB_ACT_TINY counts as zeros (127 / amax would overflow);
- *        one that holds a NaN or an infinity gets q = 0 and d = s = NaN, so that it shows.
+ *        32767 for 127. A block with amax < SB_ACT_TINY counts as zeros (127 / amax would
+ *        overflow); one that holds a NaN or an infinity gets q = 0 and d = s = NaN: it shows.
  * Weights are packed by panels of 32 output columns (kernels/pack.h gives the byte tables).
  * matmul, exactly, for each row r and column c, blocks b ascending, y starting at 0:
  *   F32 activations:  for k ascending: y = fma(x[k], w[c][k], y).
@@ -25,9 +25,9 @@
  *                     y = fma(wm, s, y), with ws, wm the block's weight scale and minimum as exact
  *                     f32 products (w = ws * code + wm).
  *                     Where the format's scales are per 16, the block has two halves h, each with
- *                     its own isum, ws, wm: first y = fma((float)isum[h], ws[h] * d, y) for h = 0, 1,
- *                     then, where there are minima, y = fma(wm[h], s[h], y) for h = 0, 1, with
- *                     s[0] = d * (float)half, s[1] = d * (float)(sum - half). */
+ *                     its own isum, ws, wm: first y = fma((float)isum[h], ws[h] * d, y) for
+ *                     h = 0, 1, then, where there are minima, y = fma(wm[h], s[h], y) for h = 0, 1,
+ *                     with s[0] = d * (float)half, s[1] = d * (float)(sum - half). */
 #ifndef SB_KERNELS_H
 #define SB_KERNELS_H
 #include "base/base.h"
@@ -42,8 +42,8 @@ typedef enum sb_kv_type { SB_KV_F32, SB_KV_BF16, SB_KV_TYPE_COUNT } sb_kv_type;
 /* Bytes of one activation row of k values, a multiple of 64. k: multiple of 32. */
 size_t sb_act_row_bytes(sb_act act, int64_t k);
 
-/* One product: y[r][c] for r < n_row and c < 32 * n_panel. w: first panel; x: activation rows in the
- * slot's sb_act, x_stride_bytes apart; k: row length. y must have room for whole panels. */
+/* One product: y[r][c] for r < n_row and c < 32 * n_panel. w: first panel; x: activation rows in
+ * the slot's sb_act, x_stride_bytes apart; k: row length. y must have room for whole panels. */
 typedef struct sb_mm {
     const unsigned char *w;
     const unsigned char *x;
@@ -55,23 +55,24 @@ typedef struct sb_mm {
 typedef void (*sb_mm_fn)(const sb_mm *m);
 
 /* Attention of n_row query rows of one KV head over one segment of 256 absolute positions, merged
- * into the rows' running state. Positions [lo[r], hi[r]) of the segment (0..256) are seen by row r;
- * a row with lo >= hi is left untouched. k_page[i], v_page[i]: the four pages of the segment for this
- * layer and KV head (NULL where the span does not reach), layouts in kernels/pack.h.
+ * into the rows' running state. Positions [lo[r], hi[r]) of the segment (0..256) are seen by row
+ * r; a row with lo >= hi is left untouched. k_page[i], v_page[i]: the four pages of the segment
+ * for this layer and KV head (NULL where the span does not reach), layouts in kernels/pack.h.
  * Per row: score = softcap(scale * q.k) with q.k accumulated by fma over ascending d;
  * m = max; p = exp(score - m); l = sum of p in 16 lanes by position % 16, then halved 8,4,2,1;
  * acc[d] by fma over ascending position. Then merge (state empty when l == 0): M = max(m_run, m),
- * a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a); acc = fma(acc_seg, b, acc_run * a);
- * where a is 0 the old acc is not read, and every zero in m and acc is made +0. The segments of a row
- * may be computed apart, each into an empty state, and joined in order by attn_merge: same bits.
- * The span of a call runs from the least lo to the greatest hi of its rows. Positions outside may hold
- * anything; inside they must be finite: a NaN or infinity there may reach rows that do not see it.
- * Where scores are not finite the rows of the call are unspecified; nothing else is touched. */
+ * a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a);
+ * acc = fma(acc_seg, b, acc_run * a), where the old acc is not read when a is 0. Every zero in m
+ * and acc is made +0. The segments of a row may be computed apart, each into an empty state, and
+ * joined in order by attn_merge: same bits.
+ * The span of a call runs from the least lo to the greatest hi of its rows. Positions outside may
+ * hold anything; inside they must be finite: a NaN or infinity there may reach rows that do not
+ * see it. Where scores are not finite the call's rows are unspecified; nothing else is touched. */
 typedef struct sb_attn {
-    const float *q;  /* [n_row] rows, q_stride apart, head_dim values, rotated, not scaled */
+    const float *q; /* [n_row] rows, q_stride apart, head_dim values, rotated, not scaled */
     size_t q_stride;
     const void *k_page[SB_KV_SEGMENT / SB_KV_PAGE], *v_page[SB_KV_SEGMENT / SB_KV_PAGE];
-    const int32_t *lo, *hi; /* [n_row] */
+    const int32_t *lo, *hi;  /* [n_row] */
     int32_t n_row, head_dim; /* head_dim even, multiple of 8 */
     float scale, softcap;    /* softcap 0 = none: else c * tanh(x / c) */
     float *m, *l, *acc;      /* state: [n_row], [n_row], [n_row][head_dim] */
@@ -82,21 +83,25 @@ typedef void (*sb_attn_fn)(const sb_attn *a);
 size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
 
 /* The slots other than matmul and attn.
- *   quant_a8/a16  x[k] -> one activation row at dst. Ranges may be quantised piecewise: k_total is the
- *                 row's full length, and x holds the values [k0, k0 + n) (multiples of 32).
- *   rms_norm      y = x * (1 / sqrtf(mean(x^2) + eps)) * w; sum of squares in 16 lanes by i % 16 (fma),
- *                 halved 8,4,2,1; y may be x.
+ *   quant_a8/a16  x[k] -> one activation row at dst. Ranges may be quantised piecewise: k_total
+ *                 is the row's full length, and x holds the values [k0, k0 + n) (multiples of 32).
+ *   rms_norm      y = x * (1 / sqrtf(mean(x^2) + eps)) * w; sum of squares in 16 lanes by i % 16
+ *                 (fma), halved 8,4,2,1; y may be x.
  *   rope          rotates n_pair pairs of one head in place: interleaved (2i, 2i+1) or half-split
- *                 (i, i + n_pair); cos, sin: [n_pair]. a' = fma(a, c, -(b * s)); b' = fma(a, s, b * c).
+ *                 (i, i + n_pair); cos, sin: [n_pair]. a' = fma(a, c, -(b * s));
+ *                 b' = fma(a, s, b * c).
  *   add           y += x.   scale: y *= s.   softcap: y = c * tanh(y / c).
  *   silu_mul      y = g / (1 + exp(-g)) * u.     gelu_mul: tanh form, * u.
  *   exp_f32       y = exp(x), the one polynomial everything here uses (below 1 ulp; what would be
- *                 denormal is 0). Formulas of exp, tanh, silu, gelu, operation by operation: ref_math.h.
- *   attn_merge    joins the state (m2, l2, acc2[n]) of later positions into (*m, *l, acc[n]), as above.
+ *                 denormal is 0). Formulas of exp, tanh, silu, gelu, operation by operation:
+ *                 ref_math.h.
+ *   attn_merge    joins the state (m2, l2, acc2[n]) of later positions into (*m, *l, acc[n]).
  * x, y, g, u may be the same array, not overlap otherwise. NaN comes out as some NaN. */
 #define SB_KERNEL_SLOTS(X)                                                                         \
-    X(quant_a8, void, (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst))  \
-    X(quant_a16, void, (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)) \
+    X(quant_a8, void,                                                                              \
+      (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst))                \
+    X(quant_a16, void,                                                                             \
+      (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst))                \
     X(rms_norm, void, (const float *x, const float *w, int64_t n, float eps, float *y))            \
     X(rope_pairs, void, (float *x, const float *cos, const float *sin, int64_t n_pair))            \
     X(rope_halves, void, (float *x, const float *cos, const float *sin, int64_t n_pair))           \
@@ -116,7 +121,7 @@ typedef enum sb_level {
 #define X(name) SB_LEVEL_##name,
     SB_KERNEL_LEVELS(X)
 #undef X
-    SB_LEVEL_COUNT
+        SB_LEVEL_COUNT
 } sb_level;
 
 typedef struct sb_kernels {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ref_attn.c - the specification of attention over one segment, one row and one number at a time.
  *
- * Order of additions: a score by fma over ascending dims; the sum of p in 16 lanes by position % 16,
- * then halved; an output by fma over ascending positions; then the merge. A position that a row does
- * not see is skipped here; a level may give it p = 0 instead, because fma(0, v, acc) changes at most
- * the sign of a zero and every zero that leaves ends as +0. */
+ * Order of additions: a score by fma over ascending dims; the sum of p in 16 lanes by position %
+ * 16, then halved; an output by fma over ascending positions; then the merge. A position that a
+ * row does not see is skipped here; a level may give it p = 0 instead, because fma(0, v, acc)
+ * changes at most the sign of a zero and every zero that leaves ends as +0. */
 #include "kernels/attn.h"
 #include "kernels/ref_math.h"
 
@@ -28,7 +28,7 @@ static float element(sb_kv_type t, const void *page, size_t at)
     return sb_bf16_to_f32(h);
 }
 
-/* Layouts as in kv.c; pos is 0..255 in the segment. */
+/* Layouts as in kv_page.c; pos is 0..255 in the segment. */
 static float key(const sb_attn *a, sb_kv_type t, int32_t pos, int32_t dim)
 {
     const size_t p = (size_t)pos % SB_KV_PAGE, d = (size_t)dim, n = (size_t)a->head_dim;
@@ -46,14 +46,16 @@ static float value(const sb_attn *a, sb_kv_type t, int32_t pos, int32_t dim)
 static float softmax(float *s, int32_t lo, int32_t hi, float *out_sum)
 {
     float lane[16] = {0}, m = s[lo];
-    for (int32_t p = lo; p < hi; p++) m = s[p] > m ? s[p] : m;
+    for (int32_t p = lo; p < hi; p++)
+        m = s[p] > m ? s[p] : m;
     m = m + 0.0f; // -0 becomes +0, so that m does not depend on which zero came first
     for (int32_t p = lo; p < hi; p++) {
         s[p] = sb_ref_exp(s[p] - m);
         lane[p % 16] = lane[p % 16] + s[p];
     }
     for (int half = 8; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) lane[i] = lane[i] + lane[i + half];
+        for (int i = 0; i < half; i++)
+            lane[i] = lane[i] + lane[i + half];
     }
     *out_sum = lane[0];
     return m;
@@ -82,12 +84,14 @@ static float merge_acc(float acc, float acc2, float a, float b)
     return fmaf(acc2, b, a == 0.0f ? 0.0f : acc * a) + 0.0f;
 }
 
-void sb_ref_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n)
+void sb_ref_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2,
+                       int64_t n)
 {
     if (l2 == 0.0f) return;
     float wa, wb;
     merge_weights(m, l, m2, l2, &wa, &wb);
-    for (int64_t d = 0; d < n; d++) acc[d] = merge_acc(acc[d], acc2[d], wa, wb);
+    for (int64_t d = 0; d < n; d++)
+        acc[d] = merge_acc(acc[d], acc2[d], wa, wb);
 }
 
 static void attn_row(const sb_attn *a, sb_kv_type t, int32_t r)
@@ -98,7 +102,8 @@ static void attn_row(const sb_attn *a, sb_kv_type t, int32_t r)
     float sum, wa, wb;
     for (int32_t p = lo; p < hi; p++) {
         float dot = 0.0f;
-        for (int32_t d = 0; d < a->head_dim; d++) dot = fmaf(q[d], key(a, t, p, d), dot);
+        for (int32_t d = 0; d < a->head_dim; d++)
+            dot = fmaf(q[d], key(a, t, p, d), dot);
         s[p] = a->scale * dot;
         if (a->softcap != 0.0f) s[p] = sb_ref_softcap(s[p], a->softcap);
     }
@@ -106,7 +111,8 @@ static void attn_row(const sb_attn *a, sb_kv_type t, int32_t r)
     merge_weights(&a->m[r], &a->l[r], m, sum, &wa, &wb);
     for (int32_t d = 0; d < a->head_dim; d++) {
         float seg = 0.0f;
-        for (int32_t p = lo; p < hi; p++) seg = fmaf(s[p], value(a, t, p, d), seg);
+        for (int32_t p = lo; p < hi; p++)
+            seg = fmaf(s[p], value(a, t, p, d), seg);
         acc[d] = merge_acc(acc[d], seg, wa, wb);
     }
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ref_math.h - exp, tanh, silu and gelu of one float: the formulas every level repeats lane by lane.
+ * ref_math.h - exp, tanh, silu and gelu of one float: the formulas every level repeats lane by
+ * lane.
  *
- * Purpose     The constants' only home, and the scalar functions that specify their use. Vector levels
- *             include this file for the constants and spell the same operations in the same order, so
- *             their lanes have the same bits.
+ * Purpose     The constants' only home, and the scalar functions that specify their use. Vector
+ *             levels include this file for the constants and spell the same operations in the
+ *             same order, so their lanes have the same bits.
  * Accuracy    exp: below 1 ulp where the result is normal; a result below FLT_MIN is +0 (so that
- *             nothing depends on the denormal mode); above FLT_MAX it is inf; NaN gives one quiet NaN.
- *             tanh: 2 ulp. silu: 3 ulp. gelu (the tanh form): 3 ulp, and 3 |arg| ulp more from the
- *             rounding of exp's argument, so large errors are relative ones of numbers near 0.
- *             Checked against doubles by tests/checkkern. */
+ *             nothing depends on the denormal mode); above FLT_MAX it is inf; NaN gives one quiet
+ *             NaN. tanh: 2 ulp. silu: 3 ulp. gelu (the tanh form): 3 ulp, and 3 |arg| ulp more
+ *             from the rounding of exp's argument, so large errors are relative ones of numbers
+ *             near 0. Checked against doubles by tests/checkkern. */
 #ifndef SB_KERNELS_REF_MATH_H
 #define SB_KERNELS_REF_MATH_H
 #include <math.h>

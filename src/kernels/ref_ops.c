@@ -21,8 +21,8 @@ static uint32_t block_amax_bits(const float *x)
 }
 
 /* Quantises one block to [-top, top]; q, and d, s, sum, half of the row's tables at i_block. */
-static void quant_block(const float *x, int32_t top, int32_t *q, unsigned char *tables, size_t n_block,
-                        size_t i_block)
+static void quant_block(const float *x, int32_t top, int32_t *q, unsigned char *tables,
+                        size_t n_block, size_t i_block)
 {
     const uint32_t amax_bits = block_amax_bits(x);
     float d = 0.0f, s = 0.0f;
@@ -75,12 +75,15 @@ static void quant_a16(const float *x, int64_t k0, int64_t n, int64_t k_total, un
 static void rms_norm(const float *x, const float *w, int64_t n, float eps, float *y)
 {
     float lane[16] = {0};
-    for (int64_t i = 0; i < n; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
+    for (int64_t i = 0; i < n; i++)
+        lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
     for (int half = 8; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) lane[i] = lane[i] + lane[i + half];
+        for (int i = 0; i < half; i++)
+            lane[i] = lane[i] + lane[i + half];
     }
     const float r = 1.0f / sqrtf(lane[0] / (float)n + eps);
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] * r * w[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] * r * w[i];
 }
 
 /* Rotates the pair (*a, *b) by the angle of cosine c and sine s. */
@@ -93,42 +96,50 @@ static void rotate(float *a, float *b, float c, float s)
 
 static void rope_pairs(float *x, const float *cos, const float *sin, int64_t n_pair)
 {
-    for (int64_t i = 0; i < n_pair; i++) rotate(&x[2 * i], &x[2 * i + 1], cos[i], sin[i]);
+    for (int64_t i = 0; i < n_pair; i++)
+        rotate(&x[2 * i], &x[2 * i + 1], cos[i], sin[i]);
 }
 
 static void rope_halves(float *x, const float *cos, const float *sin, int64_t n_pair)
 {
-    for (int64_t i = 0; i < n_pair; i++) rotate(&x[i], &x[i + n_pair], cos[i], sin[i]);
+    for (int64_t i = 0; i < n_pair; i++)
+        rotate(&x[i], &x[i + n_pair], cos[i], sin[i]);
 }
 
 static void add(float *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = y[i] + x[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = y[i] + x[i];
 }
 
 static void scale(float *y, float s, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = y[i] * s;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = y[i] * s;
 }
 
 static void softcap(float *y, float c, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_softcap(y[i], c);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = sb_ref_softcap(y[i], c);
 }
 
 static void silu_mul(const float *g, const float *u, float *y, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_silu(g[i]) * u[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = sb_ref_silu(g[i]) * u[i];
 }
 
 static void gelu_mul(const float *g, const float *u, float *y, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_gelu(g[i]) * u[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = sb_ref_gelu(g[i]) * u[i];
 }
 
 static void exp_f32(const float *x, float *y, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = sb_ref_exp(x[i]);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = sb_ref_exp(x[i]);
 }
 
 void sb_kernels_fill_ref_ops(sb_kernels *k)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * attn_check.c - attention: levels against ref, a row alone against a crowd, ref against doubles. */
+ * attn_check.c - attention: levels against ref, a row alone against a crowd, ref against doubles.
+ * */
 #include "checkkern.h"
 
 #include <math.h>
@@ -33,7 +34,8 @@ static void put_pages(ck *c, attn_case *t)
     for (int32_t i = 0; i < N_PAGE; i++) {
         a->k_page[i] = a->v_page[i] = NULL;
         if ((i + 1) * SB_KV_PAGE <= lo || i * SB_KV_PAGE >= hi) continue;
-        void *k = memset(ck_alloc(c, bytes), 0xff, bytes), *v = memset(ck_alloc(c, bytes), 0xff, bytes);
+        void *k = memset(ck_alloc(c, bytes), 0xff, bytes),
+             *v = memset(ck_alloc(c, bytes), 0xff, bytes);
         for (int32_t p = 0; p < SB_KV_PAGE; p++) {
             const int32_t pos = i * SB_KV_PAGE + p;
             if (pos < lo || pos >= hi) continue;
@@ -53,9 +55,11 @@ static float *floats(ck *c, size_t n, ck_fill kind)
 }
 
 /* A random case. limits 0: all see everything; 1: causal, as a prompt's rows; 2: anything. */
-static attn_case make_case(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int limits, ck_fill kind)
+static attn_case make_case(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int limits,
+                           ck_fill kind)
 {
-    const size_t n = (size_t)head_dim, rows = (size_t)n_row, stride = n + (size_t)ck_range(c, 0, 3) * 4;
+    const size_t n = (size_t)head_dim, rows = (size_t)n_row,
+                 stride = n + (size_t)ck_range(c, 0, 3) * 4;
     attn_case t = {.type = type, .n_state = rows * n};
     float *q = floats(c, rows * stride, kind);
     t.keys = floats(c, SB_KV_SEGMENT * n, kind);
@@ -68,12 +72,20 @@ static attn_case make_case(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_r
     const int32_t first = (int32_t)ck_range(c, 0, 200);
     for (int32_t r = 0; r < n_row; r++) {
         t.lo[r] = limits == 2 ? (int32_t)ck_range(c, 0, 256) : 0;
-        t.hi[r] = limits == 0 ? 256 : limits == 1 ? first + r / 3 + 1 : (int32_t)ck_range(c, 0, 256);
+        t.hi[r] = limits == 0   ? 256
+                  : limits == 1 ? first + r / 3 + 1
+                                : (int32_t)ck_range(c, 0, 256);
         t.l[r] = ck_rand(c) % 2 ? 0.0f : fabsf(t.l[r]) + 1.0f; // half of the states are empty
         if (t.l[r] == 0.0f) ck_fill_f32(c, t.acc + (size_t)r * n, n, CK_SPECIAL);
     }
-    t.a = (sb_attn){.q = q, .q_stride = stride, .lo = t.lo, .hi = t.hi, .n_row = n_row, .head_dim = head_dim,
-                    .scale = 1.0f / sqrtf((float)n), .softcap = ck_rand(c) % 4 ? 0.0f : 20.0f};
+    t.a = (sb_attn){.q = q,
+                    .q_stride = stride,
+                    .lo = t.lo,
+                    .hi = t.hi,
+                    .n_row = n_row,
+                    .head_dim = head_dim,
+                    .scale = 1.0f / sqrtf((float)n),
+                    .softcap = ck_rand(c) % 4 ? 0.0f : 20.0f};
     t.a.scratch = ck_alloc(c, sb_attn_scratch_floats(n_row, head_dim) * sizeof(float));
     put_pages(c, &t);
     return t;
@@ -97,7 +109,8 @@ static void same_state(ck *c, const sb_attn *got, const sb_attn *want, const cha
     ck_same_f32(c, got->acc, want->acc, rows * (size_t)d, "%s, %d rows of %d: acc", what, n, d);
 }
 
-static void check_level(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int limits, ck_fill kind)
+static void check_level(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int limits,
+                        ck_fill kind)
 {
     attn_case t = make_case(c, type, head_dim, n_row, limits, kind);
     fresh_state(c, &t);
@@ -147,7 +160,8 @@ static void check_merge(ck *c, sb_kv_type type, int32_t head_dim)
     c->ref->attn[type](&apart);
     for (int32_t r = 0; r < 7; r++) {
         const size_t off = (size_t)r * (size_t)head_dim;
-        c->k->attn_merge(t.a.m + r, t.a.l + r, t.a.acc + off, apart.m[r], apart.l[r], apart.acc + off, head_dim);
+        c->k->attn_merge(t.a.m + r, t.a.l + r, t.a.acc + off, apart.m[r], apart.l[r],
+                         apart.acc + off, head_dim);
     }
     same_state(c, &t.a, &whole, "joined");
     ck_case_end(c);
@@ -158,7 +172,8 @@ static void run_attn(ck *c, sb_kv_type type)
     static const int32_t dims[] = {64, 8, 16, 24, 72, 80, 96, 112, 128, 192, 256, 576};
     for (size_t i = 0; i < SB_ARRAY_LEN(dims); i++) {
         const int32_t most = dims[i] <= 64 ? 20 : 4;
-        for (int32_t n_row = 1; n_row <= most; n_row++) check_level(c, type, dims[i], n_row, 2, CK_NORMAL);
+        for (int32_t n_row = 1; n_row <= most; n_row++)
+            check_level(c, type, dims[i], n_row, 2, CK_NORMAL);
         check_level(c, type, dims[i], 6, 1, CK_NORMAL);
         check_alone(c, type, dims[i]);
     }
@@ -171,8 +186,14 @@ static void run_attn(ck *c, sb_kv_type type)
     }
 }
 
-static void run_attn_f32(ck *c) { run_attn(c, SB_KV_F32); }
-static void run_attn_bf16(ck *c) { run_attn(c, SB_KV_BF16); }
+static void run_attn_f32(ck *c)
+{
+    run_attn(c, SB_KV_F32);
+}
+static void run_attn_bf16(ck *c)
+{
+    run_attn(c, SB_KV_BF16);
+}
 
 static void run_attn_merge(ck *c)
 {
@@ -182,7 +203,8 @@ static void run_attn_merge(ck *c)
     }
 }
 
-/* What ref should give for row r of an empty state, in doubles; values of a page are rounded to t. */
+/* What ref should give for row r of an empty state, in doubles; values of a page are rounded to
+ * t. */
 static double stored(sb_kv_type t, float f)
 {
     return (double)(t == SB_KV_BF16 ? sb_bf16_to_f32(sb_f32_to_bf16(f)) : f);
@@ -197,15 +219,18 @@ static void softmax_row(const attn_case *t, int32_t r, double *out)
     for (int32_t p = t->lo[r]; p < t->hi[r]; p++) {
         double s = 0.0;
         for (size_t d = 0; d < n; d++) {
-            s += (double)a->q[(size_t)r * a->q_stride + d] * stored(t->type, t->keys[(size_t)p * n + d]);
+            s += (double)a->q[(size_t)r * a->q_stride + d] *
+                 stored(t->type, t->keys[(size_t)p * n + d]);
         }
         s *= (double)a->scale;
         if (a->softcap != 0.0f) s = (double)a->softcap * tanh(s / (double)a->softcap);
         const double e = exp(s);
         sum += e;
-        for (size_t d = 0; d < n; d++) out[d] += e * stored(t->type, t->vals[(size_t)p * n + d]);
+        for (size_t d = 0; d < n; d++)
+            out[d] += e * stored(t->type, t->vals[(size_t)p * n + d]);
     }
-    for (size_t d = 0; d < n; d++) out[d] /= sum;
+    for (size_t d = 0; d < n; d++)
+        out[d] /= sum;
 }
 
 /* Bound: 4e-6 absolute for values of deviation 1 (24-bit sums of 256 terms, scores below 8). */
@@ -222,9 +247,11 @@ static void oracle_attn(ck *c, sb_kv_type type)
             if (t.lo[r] >= t.hi[r]) continue;
             softmax_row(&t, r, exact);
             for (int32_t d = 0; d < n; d++) {
-                const double got = (double)t.a.acc[r * n + d] / (double)t.a.l[r], e = fabs(got - exact[d]);
+                const double got = (double)t.a.acc[r * n + d] / (double)t.a.l[r],
+                             e = fabs(got - exact[d]);
                 if (e > worst) worst = e;
-                ck_true(c, e <= 4e-6, "row %d dim %d of %d: %g, exactly %g", r, d, n, got, exact[d]);
+                ck_true(c, e <= 4e-6, "row %d dim %d of %d: %g, exactly %g", r, d, n, got,
+                        exact[d]);
             }
         }
         ck_case_end(c);
@@ -232,8 +259,14 @@ static void oracle_attn(ck *c, sb_kv_type type)
     printf("# ref %s: worst error %.2g of 4e-06\n", c->slot, worst);
 }
 
-static void oracle_attn_f32(ck *c) { oracle_attn(c, SB_KV_F32); }
-static void oracle_attn_bf16(ck *c) { oracle_attn(c, SB_KV_BF16); }
+static void oracle_attn_f32(ck *c)
+{
+    oracle_attn(c, SB_KV_F32);
+}
+static void oracle_attn_bf16(ck *c)
+{
+    oracle_attn(c, SB_KV_BF16);
+}
 
 typedef struct bench_arg {
     sb_attn a;
@@ -261,16 +294,25 @@ static void bench_attn(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, 
     const size_t page = sb_kv_page_bytes(type, head_dim), segment = 2 * N_PAGE * page;
     const size_t n_segment = bytes < segment ? 1 : bytes / segment;
     int32_t lo[MAX_ROWS] = {0}, hi[MAX_ROWS];
-    for (size_t r = 0; r < rows; r++) hi[r] = SB_KV_SEGMENT;
+    for (size_t r = 0; r < rows; r++)
+        hi[r] = SB_KV_SEGMENT;
     bench_arg b = {.fn = c->k->attn[type], .page_bytes = page, .n_segment = n_segment};
     b.pages = memset(ck_alloc(c, n_segment * segment), 0x3c, n_segment * segment);
-    b.a = (sb_attn){.q = floats(c, rows * n, CK_NORMAL), .q_stride = n, .lo = lo, .hi = hi, .n_row = n_row,
-                    .head_dim = head_dim, .scale = 0.1f, .m = floats(c, rows, CK_ZERO),
-                    .l = floats(c, rows, CK_ZERO), .acc = floats(c, rows * n, CK_ZERO),
-                    .scratch = ck_alloc(c, sb_attn_scratch_floats(n_row, head_dim) * sizeof(float))};
+    b.a =
+        (sb_attn){.q = floats(c, rows * n, CK_NORMAL),
+                  .q_stride = n,
+                  .lo = lo,
+                  .hi = hi,
+                  .n_row = n_row,
+                  .head_dim = head_dim,
+                  .scale = 0.1f,
+                  .m = floats(c, rows, CK_ZERO),
+                  .l = floats(c, rows, CK_ZERO),
+                  .acc = floats(c, rows * n, CK_ZERO),
+                  .scratch = ck_alloc(c, sb_attn_scratch_floats(n_row, head_dim) * sizeof(float))};
     const double flops = 4.0 * (double)rows * SB_KV_SEGMENT * (double)n;
-    ck_time(c, bench_call, &b, n_segment > 1 ? (double)segment : 0, flops, "%-7s head_dim %3d rows %2d",
-            n_segment > 1 ? "decode" : "prefill", head_dim, n_row);
+    ck_time(c, bench_call, &b, n_segment > 1 ? (double)segment : 0, flops,
+            "%-7s head_dim %3d rows %2d", n_segment > 1 ? "decode" : "prefill", head_dim, n_row);
     ck_case_end(c);
 }
 
@@ -278,13 +320,21 @@ static void bench_type(ck *c, sb_kv_type type)
 {
     static const int32_t dims[] = {64, 80, 128, 256};
     const size_t big = (size_t)128 << 20;
-    for (size_t i = 0; i < SB_ARRAY_LEN(dims); i++) bench_attn(c, type, dims[i], 48, 0);
-    for (int32_t rows = 1; rows <= 6; rows++) bench_attn(c, type, 64, rows, big);
+    for (size_t i = 0; i < SB_ARRAY_LEN(dims); i++)
+        bench_attn(c, type, dims[i], 48, 0);
+    for (int32_t rows = 1; rows <= 6; rows++)
+        bench_attn(c, type, 64, rows, big);
     bench_attn(c, type, 256, 4, big);
 }
 
-static void bench_attn_f32(ck *c) { bench_type(c, SB_KV_F32); }
-static void bench_attn_bf16(ck *c) { bench_type(c, SB_KV_BF16); }
+static void bench_attn_f32(ck *c)
+{
+    bench_type(c, SB_KV_F32);
+}
+static void bench_attn_bf16(ck *c)
+{
+    bench_type(c, SB_KV_BF16);
+}
 
 CK_SLOT_FILLED(attn_merge)
 

@@ -22,7 +22,7 @@ typedef struct ck {
     uint64_t rng;
     long n_case, n_fail;
     struct ck_mem *mem;
-    double min_s;              /* --bench: time for one figure */
+    double min_s; /* --bench: time for one figure */
 } ck;
 
 typedef struct ck_check {
@@ -43,8 +43,8 @@ void *ck_alloc(ck *c, size_t n);
 void ck_case_end(ck *c);
 
 uint64_t ck_rand(ck *c);
-float ck_uniform(ck *c); /* [-1, 1) */
-float ck_normal(ck *c);  /* mean 0, deviation 1 */
+float ck_uniform(ck *c);                         /* [-1, 1) */
+float ck_normal(ck *c);                          /* mean 0, deviation 1 */
 int64_t ck_range(ck *c, int64_t lo, int64_t hi); /* lo..hi */
 
 typedef enum ck_fill {
@@ -70,13 +70,13 @@ void ck_true(ck *c, bool good, const char *fmt, ...) SB_PRINTF(3, 4);
 
 /* Runs fn(arg) for about c->min_s seconds of CPU time, prints the best time per call, and GB/s and
  * GFLOPS where bytes and flops of a call are not 0. */
-void ck_time(ck *c, void (*fn)(void *arg), void *arg, double bytes, double flops, const char *fmt, ...)
-    SB_PRINTF(6, 7);
+void ck_time(ck *c, void (*fn)(void *arg), void *arg, double bytes, double flops, const char *fmt,
+             ...) SB_PRINTF(6, 7);
 
 /* For `filled` of a plain slot, and a check's list row. */
 #define CK_SLOT_FILLED(slot)                                                                       \
-    static bool filled_##slot(const sb_kernels *weaker, const sb_kernels *k)                          \
+    static bool filled_##slot(const sb_kernels *weaker, const sb_kernels *k)                       \
     {                                                                                              \
-        return k->slot != weaker->slot;                                                               \
+        return k->slot != weaker->slot;                                                            \
     }
 #endif

@@ -34,8 +34,8 @@ void *ck_alloc(ck *c, size_t n)
         fprintf(stderr, "checkkern: more than %zu buffers in one case\n", SB_ARRAY_LEN(m->block));
         _exit(1);
     }
-    unsigned char *p = must(mmap(NULL, body + page, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    unsigned char *p =
+        must(mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     memset(p, CANARY, body);
     if (mprotect(p + body, page, PROT_NONE) != 0) must(MAP_FAILED);
     m->block[m->n++] = (ck_block){p, body + page, body - n};
@@ -76,7 +76,8 @@ float ck_uniform(ck *c)
 float ck_normal(ck *c)
 {
     double s = 0.0;
-    for (int i = 0; i < 12; i++) s += (double)(ck_rand(c) >> 11) * 0x1p-53;
+    for (int i = 0; i < 12; i++)
+        s += (double)(ck_rand(c) >> 11) * 0x1p-53;
     return (float)(s - 6.0);
 }
 
@@ -87,8 +88,9 @@ int64_t ck_range(ck *c, int64_t lo, int64_t hi)
 
 static float special(ck *c)
 {
-    static const float list[] = {NAN, INFINITY, -INFINITY, 0.0f,    -0.0f,    0x1p-149f, -0x1p-130f,
-                                 FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX, 1.0f, -1.0f, 88.8f, -87.4f};
+    static const float list[] = {NAN,       INFINITY,   -INFINITY, 0.0f,     -0.0f,
+                                 0x1p-149f, -0x1p-130f, FLT_MIN,   -FLT_MIN, FLT_MAX,
+                                 -FLT_MAX,  1.0f,       -1.0f,     88.8f,    -87.4f};
     const size_t i = (size_t)(ck_rand(c) % (3 * SB_ARRAY_LEN(list)));
     return i < SB_ARRAY_LEN(list) ? list[i] : ck_normal(c);
 }
@@ -96,13 +98,20 @@ static float special(ck *c)
 static float one_value(ck *c, ck_fill kind)
 {
     switch (kind) {
-    case CK_NORMAL: return ck_normal(c);
-    case CK_WIDE: return ldexpf(ck_uniform(c), (int)ck_range(c, -20, 20));
-    case CK_ZERO: return ck_rand(c) % 2 ? 0.0f : -0.0f;
-    case CK_TINY: return ldexpf(ck_uniform(c), (int)ck_range(c, -140, -110));
-    case CK_HUGE: return ldexpf(ck_uniform(c), (int)ck_range(c, 100, 128));
-    case CK_SPECIAL: return special(c);
-    case CK_FILL_COUNT: break;
+    case CK_NORMAL:
+        return ck_normal(c);
+    case CK_WIDE:
+        return ldexpf(ck_uniform(c), (int)ck_range(c, -20, 20));
+    case CK_ZERO:
+        return ck_rand(c) % 2 ? 0.0f : -0.0f;
+    case CK_TINY:
+        return ldexpf(ck_uniform(c), (int)ck_range(c, -140, -110));
+    case CK_HUGE:
+        return ldexpf(ck_uniform(c), (int)ck_range(c, 100, 128));
+    case CK_SPECIAL:
+        return special(c);
+    case CK_FILL_COUNT:
+        break;
     }
     sb_unreachable("a count is no kind");
 }
@@ -147,7 +156,8 @@ void ck_same_bytes(ck *c, const void *got, const void *want, size_t n, const cha
     const unsigned char *g = got, *w = want;
     if (memcmp(g, w, n) == 0) return;
     size_t i = 0;
-    while (g[i] == w[i]) i++;
+    while (g[i] == w[i])
+        i++;
     va_list args;
     va_start(args, fmt);
     if (report(c, fmt, args)) printf(": byte %zu of %zu is %02x, not %02x\n", i, n, g[i], w[i]);
@@ -172,14 +182,16 @@ void ck_same_f32(ck *c, const float *got, const float *want, size_t n, const cha
     }
 }
 
-void ck_time(ck *c, void (*fn)(void *arg), void *arg, double bytes, double flops, const char *fmt, ...)
+void ck_time(ck *c, void (*fn)(void *arg), void *arg, double bytes, double flops, const char *fmt,
+             ...)
 {
     uint64_t n = 1, spent = 0;
     double best = HUGE_VAL;
     fn(arg); // pages touched, caches warm
     while ((double)spent < c->min_s * 1e9) {
         const uint64_t start = sb_thread_cpu_ns();
-        for (uint64_t i = 0; i < n; i++) fn(arg);
+        for (uint64_t i = 0; i < n; i++)
+            fn(arg);
         const uint64_t ns = sb_thread_cpu_ns() - start;
         spent += ns;
         if (ns > 200000 && (double)ns / (double)n < best) best = (double)ns / (double)n;

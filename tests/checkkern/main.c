@@ -2,8 +2,9 @@
  * main.c - runs every check of kernels at every level, or the figures with --bench.
  *
  * checkkern [--bench] [--level NAME] [--only SLOT] [--seconds S]
- * Output is TAP: one line for each slot and level; what is not run is named with its reason. A level
- * is compared with ref; slots it does not fill itself are its weaker level's and are not run twice. */
+ * Output is TAP: one line for each slot and level; what is not run is named with its reason. A
+ * level is compared with ref; slots it does not fill itself are its weaker level's and are not
+ * run twice. */
 #include "checkkern.h"
 
 #include <stdio.h>
@@ -59,8 +60,8 @@ static void finish_line(tally *t, const ck *c, const char *what)
 {
     t->n_line++;
     t->n_failed += c->n_fail > 0;
-    printf("%s %d - %s %s%s: %ld cases", c->n_fail ? "not ok" : "ok", t->n_line, c->level, c->slot, what,
-           c->n_case);
+    printf("%s %d - %s %s%s: %ld cases", c->n_fail ? "not ok" : "ok", t->n_line, c->level, c->slot,
+           what, c->n_case);
     if (c->n_fail) printf(", %ld failed", c->n_fail);
     printf("\n");
     fflush(stdout);
@@ -77,7 +78,12 @@ static void run_check(const ck_check *check, const level_run *l, const sb_kernel
                       const options *o, tally *t)
 {
     ck_mem mem = {.n = 0};
-    ck c = {.ref = ref, .k = &l->k, .level = l->name, .slot = check->name, .mem = &mem, .min_s = o->min_s};
+    ck c = {.ref = ref,
+            .k = &l->k,
+            .level = l->name,
+            .slot = check->name,
+            .mem = &mem,
+            .min_s = o->min_s};
     if (o->only && strcmp(o->only, check->name) != 0) return;
     if (l->absent) {
         skip_line(t, l->name, check->name, l->absent);
@@ -171,7 +177,8 @@ static bool parse(int argc, char **argv, options *o)
             o->min_s = strtod(argv[++i], NULL);
         } else if (strcmp(argv[i], "--level") == 0 && value) {
             int level = 0;
-            while (level < SB_LEVEL_COUNT && strcmp(value, sb_level_name((sb_level)level)) != 0) level++;
+            while (level < SB_LEVEL_COUNT && strcmp(value, sb_level_name((sb_level)level)) != 0)
+                level++;
             if (level == SB_LEVEL_COUNT) return false;
             o->cap = (sb_level)level;
             i++;
@@ -188,7 +195,9 @@ int main(int argc, char **argv)
     tally t = {0};
     sb_kernels ref;
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: checkkern [--bench] [--level ref|avx2|avx512] [--only SLOT] [--seconds S]\n");
+        fprintf(
+            stderr,
+            "usage: checkkern [--bench] [--level ref|avx2|avx512] [--only SLOT] [--seconds S]\n");
         return 2;
     }
     sb_kernels_init(&ref, SB_LEVEL_ref);

@@ -87,7 +87,8 @@ static void check_map(ck *c, map_fn fn)
             fn(c->k, g, u, got, n);
             ck_same_f32(c, got, want, (size_t)n, "%s, n %d", ck_fill_name((ck_fill)kind), (int)n);
             fn(c->k, g, u, g, n);
-            ck_same_f32(c, g, want, (size_t)n, "%s in place, n %d", ck_fill_name((ck_fill)kind), (int)n);
+            ck_same_f32(c, g, want, (size_t)n, "%s in place, n %d", ck_fill_name((ck_fill)kind),
+                        (int)n);
             ck_case_end(c);
         }
     }
@@ -111,12 +112,30 @@ static void check_exp_sweep(ck *c)
     ck_case_end(c);
 }
 
-static void run_silu(ck *c) { check_map(c, map_silu); }
-static void run_gelu(ck *c) { check_map(c, map_gelu); }
-static void run_add(ck *c) { check_map(c, map_add); }
-static void run_scale(ck *c) { check_map(c, map_scale); }
-static void run_softcap(ck *c) { check_map(c, map_softcap); }
-static void run_rms(ck *c) { check_map(c, map_rms); }
+static void run_silu(ck *c)
+{
+    check_map(c, map_silu);
+}
+static void run_gelu(ck *c)
+{
+    check_map(c, map_gelu);
+}
+static void run_add(ck *c)
+{
+    check_map(c, map_add);
+}
+static void run_scale(ck *c)
+{
+    check_map(c, map_scale);
+}
+static void run_softcap(ck *c)
+{
+    check_map(c, map_softcap);
+}
+static void run_rms(ck *c)
+{
+    check_map(c, map_rms);
+}
 static void run_exp(ck *c)
 {
     check_map(c, map_exp);
@@ -132,17 +151,24 @@ static void check_rope(ck *c, bool halves)
             const float *cs = floats(c, n, CK_NORMAL), *sn = floats(c, n, CK_NORMAL);
             (halves ? c->ref->rope_halves : c->ref->rope_pairs)(want, cs, sn, n);
             (halves ? c->k->rope_halves : c->k->rope_pairs)(got, cs, sn, n);
-            ck_same_f32(c, got, want, (size_t)(2 * n), "%s, %d pairs", ck_fill_name((ck_fill)kind), (int)n);
+            ck_same_f32(c, got, want, (size_t)(2 * n), "%s, %d pairs", ck_fill_name((ck_fill)kind),
+                        (int)n);
             ck_case_end(c);
         }
     }
 }
 
-static void run_rope_pairs(ck *c) { check_rope(c, false); }
-static void run_rope_halves(ck *c) { check_rope(c, true); }
+static void run_rope_pairs(ck *c)
+{
+    check_rope(c, false);
+}
+static void run_rope_halves(ck *c)
+{
+    check_rope(c, true);
+}
 
-static void quant(const sb_kernels *k, sb_act act, const float *x, int64_t k0, int64_t n, int64_t total,
-                  unsigned char *dst)
+static void quant(const sb_kernels *k, sb_act act, const float *x, int64_t k0, int64_t n,
+                  int64_t total, unsigned char *dst)
 {
     (act == SB_ACT_A8 ? k->quant_a8 : k->quant_a16)(x + k0, k0, n, total, dst);
 }
@@ -164,7 +190,8 @@ static void check_quant(ck *c, sb_act act)
                 quant(c->k, act, x, k0, n, k, piecewise);
                 k0 += n;
             }
-            ck_same_bytes(c, piecewise, want, bytes, "%s in pieces, k %d", ck_fill_name((ck_fill)kind), (int)k);
+            ck_same_bytes(c, piecewise, want, bytes, "%s in pieces, k %d",
+                          ck_fill_name((ck_fill)kind), (int)k);
             ck_case_end(c);
         }
     }
@@ -175,7 +202,8 @@ static void check_quant_ties(ck *c, sb_act act)
 {
     const float top = act == SB_ACT_A8 ? 127.0f : 32767.0f;
     float x[32];
-    for (int i = 0; i < 32; i++) x[i] = (float)i - 15.5f;
+    for (int i = 0; i < 32; i++)
+        x[i] = (float)i - 15.5f;
     x[0] = top;
     const size_t bytes = sb_act_row_bytes(act, 32);
     unsigned char *row = ck_alloc(c, bytes);
@@ -232,10 +260,15 @@ static double exact_and_bound(oracle_kind kind, double x, double *out_bound)
 {
     *out_bound = kind == ORACLE_EXP ? 1.0 : kind == ORACLE_TANH ? 2.0 : 3.0;
     switch (kind) {
-    case ORACLE_EXP: return exp(x);
-    case ORACLE_TANH: return tanh(x);
-    case ORACLE_SILU: return exact_silu(x);
-    case ORACLE_GELU: *out_bound += 3.0 * fabs(gelu_arg(x)); return exact_gelu(x);
+    case ORACLE_EXP:
+        return exp(x);
+    case ORACLE_TANH:
+        return tanh(x);
+    case ORACLE_SILU:
+        return exact_silu(x);
+    case ORACLE_GELU:
+        *out_bound += 3.0 * fabs(gelu_arg(x));
+        return exact_gelu(x);
     }
     sb_unreachable("all kinds are above");
 }
@@ -253,7 +286,8 @@ static void check_oracle(ck *c, oracle_kind kind, float lo, float hi)
         if (kind == ORACLE_SILU) c->ref->silu_mul(&x, &one, &y, 1);
         if (kind == ORACLE_GELU) c->ref->gelu_mul(&x, &one, &y, 1);
         const double exact = exact_and_bound(kind, (double)x, &bound);
-        const double d = fabs(exact) < 0x1p-126 ? fabs((double)y - exact) / 0x1p-126 : ulps(y, exact);
+        const double d =
+            fabs(exact) < 0x1p-126 ? fabs((double)y - exact) / 0x1p-126 : ulps(y, exact);
         if (d / bound > worst) worst = d / bound;
         ck_true(c, d <= bound, "%a gave %a, exactly %a: %g ulp", (double)x, (double)y, exact, d);
     }
@@ -281,8 +315,14 @@ static void oracle_softcap(ck *c)
     check_oracle(c, ORACLE_TANH, -0.7f, 0.7f);
 }
 
-static void oracle_silu(ck *c) { check_oracle(c, ORACLE_SILU, -80.0f, 80.0f); }
-static void oracle_gelu(ck *c) { check_oracle(c, ORACLE_GELU, -10.0f, 10.0f); }
+static void oracle_silu(ck *c)
+{
+    check_oracle(c, ORACLE_SILU, -80.0f, 80.0f);
+}
+static void oracle_gelu(ck *c)
+{
+    check_oracle(c, ORACLE_GELU, -10.0f, 10.0f);
+}
 
 static void oracle_rms(ck *c)
 {
@@ -291,11 +331,13 @@ static void oracle_rms(ck *c)
         float *y = ck_alloc(c, (size_t)n * sizeof *y);
         double ss = 0.0;
         c->ref->rms_norm(x, w, n, 1e-6f, y);
-        for (int64_t i = 0; i < n; i++) ss += (double)x[i] * (double)x[i];
+        for (int64_t i = 0; i < n; i++)
+            ss += (double)x[i] * (double)x[i];
         for (int64_t i = 0; i < n; i++) {
             const double exact = (double)x[i] * (double)w[i] / sqrt(ss / (double)n + 1e-6);
             const double e = fabs((double)y[i] - exact);
-            ck_true(c, e <= 1e-6 * fabs(exact), "n %d: %g, exactly %g", (int)n, (double)y[i], exact);
+            ck_true(c, e <= 1e-6 * fabs(exact), "n %d: %g, exactly %g", (int)n, (double)y[i],
+                    exact);
         }
         ck_case_end(c);
     }
@@ -324,8 +366,8 @@ static void oracle_quant(ck *c, sb_act act)
             const int q = act == SB_ACT_A8 ? (int8_t)row[b * 32 + i] : wide;
             sums[i / 16] += q;
             const double back = (double)d * q, limit = (double)d * (0.5 + (double)top * 0x1p-22);
-            ck_true(c, fabs(back - (double)x[b * 32 + i]) <= limit, "block %d: %g came back as %g", b,
-                    (double)x[b * 32 + i], back);
+            ck_true(c, fabs(back - (double)x[b * 32 + i]) <= limit, "block %d: %g came back as %g",
+                    b, (double)x[b * 32 + i], back);
         }
         ck_true(c, half == sums[0] && sum == sums[0] + sums[1], "block %d: sums", b);
         ck_true(c, s == d * (float)sum, "block %d: s", b);
@@ -333,8 +375,14 @@ static void oracle_quant(ck *c, sb_act act)
     ck_case_end(c);
 }
 
-static void oracle_quant_a8(ck *c) { oracle_quant(c, SB_ACT_A8); }
-static void oracle_quant_a16(ck *c) { oracle_quant(c, SB_ACT_A16); }
+static void oracle_quant_a8(ck *c)
+{
+    oracle_quant(c, SB_ACT_A8);
+}
+static void oracle_quant_a16(ck *c)
+{
+    oracle_quant(c, SB_ACT_A16);
+}
 
 /* One call to time. */
 typedef struct bench_arg {
@@ -380,15 +428,42 @@ static void map_rope_pairs(const sb_kernels *k, const float *g, const float *u, 
     k->rope_pairs(y, g, u, n / 2);
 }
 
-static void bench_silu(ck *c) { bench_map(c, map_silu, 12); }
-static void bench_gelu(ck *c) { bench_map(c, map_gelu, 12); }
-static void bench_exp(ck *c) { bench_map(c, map_exp, 8); }
-static void bench_rms(ck *c) { bench_map(c, map_rms, 12); }
-static void bench_softcap(ck *c) { bench_map(c, map_softcap, 8); }
-static void bench_quant_a8(ck *c) { bench_map(c, map_quant_a8, 5.5); }
-static void bench_quant_a16(ck *c) { bench_map(c, map_quant_a16, 6.5); }
-static void bench_rope_halves(ck *c) { bench_map(c, map_rope, 12); }
-static void bench_rope_pairs(ck *c) { bench_map(c, map_rope_pairs, 12); }
+static void bench_silu(ck *c)
+{
+    bench_map(c, map_silu, 12);
+}
+static void bench_gelu(ck *c)
+{
+    bench_map(c, map_gelu, 12);
+}
+static void bench_exp(ck *c)
+{
+    bench_map(c, map_exp, 8);
+}
+static void bench_rms(ck *c)
+{
+    bench_map(c, map_rms, 12);
+}
+static void bench_softcap(ck *c)
+{
+    bench_map(c, map_softcap, 8);
+}
+static void bench_quant_a8(ck *c)
+{
+    bench_map(c, map_quant_a8, 5.5);
+}
+static void bench_quant_a16(ck *c)
+{
+    bench_map(c, map_quant_a16, 6.5);
+}
+static void bench_rope_halves(ck *c)
+{
+    bench_map(c, map_rope, 12);
+}
+static void bench_rope_pairs(ck *c)
+{
+    bench_map(c, map_rope_pairs, 12);
+}
 
 CK_SLOT_FILLED(quant_a8)
 CK_SLOT_FILLED(quant_a16)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * attn_body.h - attention over one segment at any vector width, for one level's file to include.
  *
- * How: rows go in groups that share every loaded and widened key and value. Scores: one lane is one
- * position, so a lane's sum runs over ascending dims whatever the width. P.V: one lane is one dim and
- * the sum runs over ascending positions; a slice of dims stays in registers through the whole segment
- * and is merged into the state at once. Blocks of 16 positions that no row of the group sees are
- * skipped; a row that sees only part of the rest has p = 0 there (ref_attn.c says why that is equal).
- * Refused: widening a segment to f32 once for all groups: it doubles what comes from L2, and widening
- * costs nothing beside the fmas. */
+ * How: rows go in groups that share every loaded and widened key and value. Scores: one lane is
+ * one position, so a lane's sum runs over ascending dims whatever the width. P.V: one lane is one
+ * dim and the sum runs over ascending positions; a slice of dims stays in registers through the
+ * whole segment and is merged into the state at once. Blocks of 16 positions that no row of the
+ * group sees are skipped; a row that sees only part of the rest has p = 0 there (ref_attn.c says
+ * why that is equal). Refused: widening a segment to f32 once for all groups: it doubles what
+ * comes from L2, and widening costs nothing beside the fmas. */
 #ifndef SB_KERNELS_ATTN_BODY_H
 #define SB_KERNELS_ATTN_BODY_H
 #include "kernels/attn.h"
@@ -17,10 +17,10 @@
 
 enum {
     GROUP_ROWS = 6,
-    TILE_VECS = 4,     /* most vectors of a row's tile; 6 x 2 or 3 x 4 sums fill 16 registers */
-    FEW_ROWS = 3,      /* up to here the tile is 4 wide even with 16 registers, and values are */
-                       /* prefetched: so few rows wait for memory */
-    BLOCK = 16,        /* positions of a key block */
+    TILE_VECS = 4, /* most vectors of a row's tile; 6 x 2 or 3 x 4 sums fill 16 registers */
+    FEW_ROWS = 3,  /* up to here the tile is 4 wide even with 16 registers, and values are */
+                   /* prefetched: so few rows wait for memory */
+    BLOCK = 16,    /* positions of a key block */
     BLOCK_VECS = BLOCK / LANES,
     PAGE_BLOCKS = SB_KV_PAGE / BLOCK,
 };
@@ -52,7 +52,8 @@ ALWAYS_INLINE void dots(const group *g, int32_t block, const int R, const int B,
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
-        for (int j = 0; j < B * BLOCK_VECS; j++) sum[r][j] = v_zero();
+        for (int j = 0; j < B * BLOCK_VECS; j++)
+            sum[r][j] = v_zero();
     }
     for (size_t d = 0; d < n; d += 2) {
         const float *q = g->q + d * (size_t)R;
@@ -73,7 +74,8 @@ ALWAYS_INLINE void dots(const group *g, int32_t block, const int R, const int B,
             for (int r = 0; r < R; r++) {
                 const vec qv = v_set(q[second * R + r]);
 #pragma GCC unroll 4
-                for (int j = 0; j < B * BLOCK_VECS; j++) sum[r][j] = v_fma(qv, key[j], sum[r][j]);
+                for (int j = 0; j < B * BLOCK_VECS; j++)
+                    sum[r][j] = v_fma(qv, key[j], sum[r][j]);
             }
         }
     }
@@ -91,12 +93,15 @@ ALWAYS_INLINE void dots_rows(const group *g, const int R, const bool bf16)
     const int32_t end = (g->hi + BLOCK - 1) / BLOCK;
     int32_t b = g->lo / BLOCK;
     if (LANES == 16) {
-        for (; b + 4 <= end; b += 4) dots(g, b, R, 4, bf16);
+        for (; b + 4 <= end; b += 4)
+            dots(g, b, R, 4, bf16);
     }
     if (LANES == 16 || R <= FEW_ROWS) {
-        for (; b + 2 <= end; b += 2) dots(g, b, R, 2, bf16);
+        for (; b + 2 <= end; b += 2)
+            dots(g, b, R, 2, bf16);
     }
-    for (; b < end; b++) dots(g, b, R, 1, bf16);
+    for (; b < end; b++)
+        dots(g, b, R, 1, bf16);
 }
 
 /* A slice of C vectors of dims from `dim` on; n_tail: dims of the only, partial vector, or 0. */
@@ -106,8 +111,8 @@ typedef struct slice {
 } slice;
 
 /* Adds p * value of one position, the `second` or first of its pair. */
-ALWAYS_INLINE void add_position(const slice *s, vec sum[GROUP_ROWS][TILE_VECS], int32_t pos, const int R,
-                                const int C, const bool bf16, const bool second)
+ALWAYS_INLINE void add_position(const slice *s, vec sum[GROUP_ROWS][TILE_VECS], int32_t pos,
+                                const int R, const int C, const bool bf16, const bool second)
 {
     const group *g = s->g;
     const size_t n = (size_t)g->a->head_dim;
@@ -123,7 +128,8 @@ ALWAYS_INLINE void add_position(const slice *s, vec sum[GROUP_ROWS][TILE_VECS], 
     for (int r = 0; r < R; r++) {
         const vec p = v_set(g->p[r * SB_ATTN_STRIDE + pos]);
 #pragma GCC unroll 4
-        for (int j = 0; j < C; j++) sum[r][j] = v_fma(p, v[j], sum[r][j]);
+        for (int j = 0; j < C; j++)
+            sum[r][j] = v_fma(p, v[j], sum[r][j]);
     }
 }
 
@@ -143,7 +149,8 @@ ALWAYS_INLINE void values(const slice *s, const int R, const int C, const bool b
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
-        for (int j = 0; j < C; j++) sum[r][j] = v_zero();
+        for (int j = 0; j < C; j++)
+            sum[r][j] = v_zero();
     }
     if (pos % 2 == 1) add_position(s, sum, pos++, R, C, bf16, true);
     for (; pos + 2 <= g->hi; pos += 2) {
@@ -175,10 +182,13 @@ ALWAYS_INLINE void values_rows(const group *g, const int R, const bool bf16)
     const int32_t n = g->a->head_dim;
     int32_t d = 0;
     if (LANES == 16 || R <= FEW_ROWS) {
-        for (; d + 4 * LANES <= n; d += 4 * LANES) values(&(slice){g, d, 0}, R, 4, bf16);
+        for (; d + 4 * LANES <= n; d += 4 * LANES)
+            values(&(slice){g, d, 0}, R, 4, bf16);
     }
-    for (; d + 2 * LANES <= n; d += 2 * LANES) values(&(slice){g, d, 0}, R, 2, bf16);
-    for (; d + LANES <= n; d += LANES) values(&(slice){g, d, 0}, R, 1, bf16);
+    for (; d + 2 * LANES <= n; d += 2 * LANES)
+        values(&(slice){g, d, 0}, R, 2, bf16);
+    for (; d + LANES <= n; d += LANES)
+        values(&(slice){g, d, 0}, R, 1, bf16);
     if (LANES == 16 && d < n) values(&(slice){g, d, 8}, R, 1, bf16);
 }
 
@@ -199,7 +209,8 @@ static void merge_weights(float *m, float *l, float m2, float l2, float w[2])
     *m = top;
 }
 
-/* Row r of the group: scale, cap, hide what it does not see, softmax; then the weights of the merge. */
+/* Row r of the group: scale, cap, hide what it does not see, softmax; then the weights of the
+ * merge. */
 static void softmax(group *g, int32_t r)
 {
     const sb_attn *a = g->a;
@@ -220,7 +231,8 @@ static void softmax(group *g, int32_t r)
         top = v_max(s, top);
     }
     const float m = v_greatest(top) + 0.0f;
-    for (int j = 0; j < BLOCK_VECS; j++) sum[j] = v_zero();
+    for (int j = 0; j < BLOCK_VECS; j++)
+        sum[j] = v_zero();
     for (int32_t pos = first; pos < last; pos += BLOCK) {
 #pragma GCC unroll 2
         for (int j = 0; j < BLOCK_VECS; j++) {
@@ -229,9 +241,11 @@ static void softmax(group *g, int32_t r)
             sum[j] = v_add(sum[j], e);
         }
     }
-    for (int j = 0; j < BLOCK_VECS; j++) v_store(lane + j * LANES, sum[j]);
+    for (int j = 0; j < BLOCK_VECS; j++)
+        v_store(lane + j * LANES, sum[j]);
     for (int half = BLOCK / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) lane[i] = lane[i] + lane[i + half];
+        for (int i = 0; i < half; i++)
+            lane[i] = lane[i] + lane[i + half];
     }
     merge_weights(&a->m[row], &a->l[row], m, lane[0], w);
     g->wa[r] = w[0];
@@ -242,19 +256,32 @@ static void softmax(group *g, int32_t r)
 ALWAYS_INLINE void group_rows(group *g, const int R, const bool bf16)
 {
     dots_rows(g, R, bf16);
-    for (int r = 0; r < R; r++) softmax(g, r);
+    for (int r = 0; r < R; r++)
+        softmax(g, r);
     values_rows(g, R, bf16);
 }
 
 ALWAYS_INLINE void group_any(group *g, const bool bf16)
 {
     switch (g->n_row) {
-    case 1: group_rows(g, 1, bf16); break;
-    case 2: group_rows(g, 2, bf16); break;
-    case 3: group_rows(g, 3, bf16); break;
-    case 4: group_rows(g, 4, bf16); break;
-    case 5: group_rows(g, 5, bf16); break;
-    default: group_rows(g, GROUP_ROWS, bf16); break;
+    case 1:
+        group_rows(g, 1, bf16);
+        break;
+    case 2:
+        group_rows(g, 2, bf16);
+        break;
+    case 3:
+        group_rows(g, 3, bf16);
+        break;
+    case 4:
+        group_rows(g, 4, bf16);
+        break;
+    case 5:
+        group_rows(g, 5, bf16);
+        break;
+    default:
+        group_rows(g, GROUP_ROWS, bf16);
+        break;
     }
 }
 
@@ -283,7 +310,8 @@ static bool group_init(group *g, const sb_attn *a, int32_t row, int32_t n_row)
     if (g->lo >= g->hi) return false;
     for (int32_t r = 0; r < n_row; r++) {
         const float *q = a->q + (size_t)(row + r) * a->q_stride;
-        for (int32_t d = 0; d < a->head_dim; d++) g->q[d * n_row + r] = q[d];
+        for (int32_t d = 0; d < a->head_dim; d++)
+            g->q[d * n_row + r] = q[d];
     }
     return true;
 }
@@ -300,7 +328,8 @@ static void attn_segment(const sb_attn *a, void (*run)(group *g))
     }
 }
 
-static void attn_join(float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n)
+static void attn_join(float *m, float *l, float *acc, float m2, float l2, const float *acc2,
+                      int64_t n)
 {
     float w[2];
     if (l2 == 0.0f) return;
@@ -309,6 +338,8 @@ static void attn_join(float *m, float *l, float *acc, float m2, float l2, const 
     for (; i + LANES <= n; i += LANES) {
         v_store(acc + i, merged(v_load(acc + i), v_load(acc2 + i), w[0], w[1]));
     }
-    if (i < n) v_store_n(acc + i, merged(v_load_n(acc + i, n - i), v_load_n(acc2 + i, n - i), w[0], w[1]), n - i);
+    if (i < n)
+        v_store_n(acc + i, merged(v_load_n(acc + i, n - i), v_load_n(acc2 + i, n - i), w[0], w[1]),
+                  n - i);
 }
 #endif

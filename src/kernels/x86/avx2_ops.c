@@ -9,7 +9,8 @@
 static uint32_t block_amax_bits(const vec x[4])
 {
     __m256i m = _mm256_castps_si256(v_abs(x[0]));
-    for (int j = 1; j < 4; j++) m = _mm256_max_epi32(m, _mm256_castps_si256(v_abs(x[j])));
+    for (int j = 1; j < 4; j++)
+        m = _mm256_max_epi32(m, _mm256_castps_si256(v_abs(x[j])));
     __m128i h = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
     h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e));
     h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1));
@@ -31,19 +32,22 @@ typedef struct quant_tables {
 } quant_tables;
 
 /* Quantises one block to integers q[4] in [-top, top] and writes its row of the tables. */
-static void quant_block(const float *x, float top, __m256i q[4], const quant_tables *t, int64_t i_block)
+static void quant_block(const float *x, float top, __m256i q[4], const quant_tables *t,
+                        int64_t i_block)
 {
     const vec v[4] = {v_load(x), v_load(x + 8), v_load(x + 16), v_load(x + 24)};
     const uint32_t amax_bits = block_amax_bits(v);
     float d = 0.0f, s = 0.0f;
     int32_t sum = 0, half = 0;
-    for (int j = 0; j < 4; j++) q[j] = _mm256_setzero_si256();
+    for (int j = 0; j < 4; j++)
+        q[j] = _mm256_setzero_si256();
     if (amax_bits >= 0x7f800000u) {
         d = s = sb_bits_float(0x7fc00000u);
     } else if (amax_bits >= sb_float_bits(SB_ACT_TINY)) {
         const float amax = sb_bits_float(amax_bits);
         const vec inv = v_set(top / amax);
-        for (int j = 0; j < 4; j++) q[j] = _mm256_cvtps_epi32(v_mul(v[j], inv));
+        for (int j = 0; j < 4; j++)
+            q[j] = _mm256_cvtps_epi32(v_mul(v[j], inv));
         half = sum_of(_mm256_add_epi32(q[0], q[1]));
         sum = half + sum_of(_mm256_add_epi32(q[2], q[3]));
         d = amax / top;
@@ -125,15 +129,19 @@ static void rope_halves(float *x, const float *cos, const float *sin, int64_t n_
 static void add(float *y, const float *x, int64_t n)
 {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
-    for (; i < n; i++) y[i] = y[i] + x[i];
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
+    for (; i < n; i++)
+        y[i] = y[i] + x[i];
 }
 
 static void scale(float *y, float s, int64_t n)
 {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, v_mul(v_load(y + i), v_set(s)));
-    for (; i < n; i++) y[i] = y[i] * s;
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_mul(v_load(y + i), v_set(s)));
+    for (; i < n; i++)
+        y[i] = y[i] * s;
 }
 
 void sb_kernels_fill_avx2_ops(sb_kernels *k)

@@ -13,10 +13,22 @@
 typedef __m256 vec;
 enum { LANES = 8 };
 
-static inline vec v_set(float x) { return _mm256_set1_ps(x); }
-static inline vec v_zero(void) { return _mm256_setzero_ps(); }
-static inline vec v_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void v_store(float *p, vec v) { _mm256_storeu_ps(p, v); }
+static inline vec v_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline vec v_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+static inline vec v_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+static inline void v_store(float *p, vec v)
+{
+    _mm256_storeu_ps(p, v);
+}
 
 static inline __m256i v_iota(void)
 {
@@ -28,18 +40,51 @@ static inline __m256i v_first(int64_t n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), v_iota());
 }
 
-static inline vec v_load_n(const float *p, int64_t n) { return _mm256_maskload_ps(p, v_first(n)); }
-static inline void v_store_n(float *p, vec v, int64_t n) { _mm256_maskstore_ps(p, v_first(n), v); }
+static inline vec v_load_n(const float *p, int64_t n)
+{
+    return _mm256_maskload_ps(p, v_first(n));
+}
+static inline void v_store_n(float *p, vec v, int64_t n)
+{
+    _mm256_maskstore_ps(p, v_first(n), v);
+}
 
-static inline vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
-static inline vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
-static inline vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
-static inline vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
-static inline vec v_max(vec a, vec b) { return _mm256_max_ps(a, b); }
-static inline vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }   /* ab + c */
-static inline vec v_fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); } /* c - ab */
-static inline vec v_neg(vec a) { return _mm256_xor_ps(a, v_set(-0.0f)); }
-static inline vec v_abs(vec a) { return _mm256_andnot_ps(v_set(-0.0f), a); }
+static inline vec v_add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+static inline vec v_sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+static inline vec v_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+static inline vec v_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
+static inline vec v_max(vec a, vec b)
+{
+    return _mm256_max_ps(a, b);
+}
+static inline vec v_fma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+} /* ab + c */
+static inline vec v_fnma(vec a, vec b, vec c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+} /* c - ab */
+static inline vec v_neg(vec a)
+{
+    return _mm256_xor_ps(a, v_set(-0.0f));
+}
+static inline vec v_abs(vec a)
+{
+    return _mm256_andnot_ps(v_set(-0.0f), a);
+}
 
 /* The magnitude of a with the sign of s; a is not negative. */
 static inline vec v_signed(vec a, vec s)

@@ -14,7 +14,8 @@ void sb_avx512_attn_bf16(const sb_attn *a)
     attn_segment(a, group_bf16);
 }
 
-void sb_avx512_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n)
+void sb_avx512_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2,
+                          int64_t n)
 {
     attn_join(m, l, acc, m2, l2, acc2, n);
 }

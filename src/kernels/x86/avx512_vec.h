@@ -12,23 +12,71 @@
 typedef __m512 vec;
 enum { LANES = 16 };
 
-static inline vec v_set(float x) { return _mm512_set1_ps(x); }
-static inline vec v_zero(void) { return _mm512_setzero_ps(); }
-static inline vec v_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void v_store(float *p, vec v) { _mm512_storeu_ps(p, v); }
-static inline __mmask16 v_first(int64_t n) { return (__mmask16)((1u << n) - 1u); }
-static inline vec v_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
-static inline void v_store_n(float *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
+static inline vec v_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline vec v_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+static inline vec v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline void v_store(float *p, vec v)
+{
+    _mm512_storeu_ps(p, v);
+}
+static inline __mmask16 v_first(int64_t n)
+{
+    return (__mmask16)((1u << n) - 1u);
+}
+static inline vec v_load_n(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(v_first(n), p);
+}
+static inline void v_store_n(float *p, vec v, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, v_first(n), v);
+}
 
-static inline vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
-static inline vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
-static inline vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-static inline vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
-static inline vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
-static inline vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-static inline vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
-static inline vec v_neg(vec a) { return _mm512_xor_ps(a, v_set(-0.0f)); }
-static inline vec v_abs(vec a) { return _mm512_andnot_ps(v_set(-0.0f), a); }
+static inline vec v_add(vec a, vec b)
+{
+    return _mm512_add_ps(a, b);
+}
+static inline vec v_sub(vec a, vec b)
+{
+    return _mm512_sub_ps(a, b);
+}
+static inline vec v_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+static inline vec v_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
+static inline vec v_max(vec a, vec b)
+{
+    return _mm512_max_ps(a, b);
+}
+static inline vec v_fma(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+static inline vec v_fnma(vec a, vec b, vec c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+static inline vec v_neg(vec a)
+{
+    return _mm512_xor_ps(a, v_set(-0.0f));
+}
+static inline vec v_abs(vec a)
+{
+    return _mm512_andnot_ps(v_set(-0.0f), a);
+}
 
 static inline vec v_signed(vec a, vec s)
 {

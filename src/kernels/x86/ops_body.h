@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ops_body.h - the slots that read the same at every vector width, for one level's file to include.
+ * ops_body.h - the slots that read the same at every vector width, for one level's file to
+ * include.
  *
- * The last vector of an array is loaded and stored in part, so that every element, in whatever place,
- * goes through the same lanes' arithmetic. */
+ * The last vector of an array is loaded and stored in part, so that every element, in whatever
+ * place, goes through the same lanes' arithmetic. */
 #ifndef SB_KERNELS_OPS_BODY_H
 #define SB_KERNELS_OPS_BODY_H
 #include "kernels/x86/vec_math.h"
@@ -11,7 +12,8 @@ static void rms_norm(const float *x, const float *w, int64_t n, float eps, float
 {
     vec sum[16 / LANES];
     float lane[16];
-    for (int j = 0; j < 16 / LANES; j++) sum[j] = v_zero();
+    for (int j = 0; j < 16 / LANES; j++)
+        sum[j] = v_zero();
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         for (int j = 0; j < 16 / LANES; j++) {
@@ -23,42 +25,51 @@ static void rms_norm(const float *x, const float *w, int64_t n, float eps, float
         const vec v = n - i < LANES ? v_load_n(x + i, n - i) : v_load(x + i);
         sum[j] = v_fma(v, v, sum[j]);
     }
-    for (int j = 0; j < 16 / LANES; j++) v_store(lane + j * LANES, sum[j]);
+    for (int j = 0; j < 16 / LANES; j++)
+        v_store(lane + j * LANES, sum[j]);
     for (int half = 8; half > 0; half /= 2) {
-        for (int j = 0; j < half; j++) lane[j] = lane[j] + lane[j + half];
+        for (int j = 0; j < half; j++)
+            lane[j] = lane[j] + lane[j + half];
     }
     const vec r = v_set(1.0f / sqrtf(lane[0] / (float)n + eps));
     for (i = 0; i + LANES <= n; i += LANES) {
         v_store(y + i, v_mul(v_mul(v_load(x + i), r), v_load(w + i)));
     }
-    if (i < n) v_store_n(y + i, v_mul(v_mul(v_load_n(x + i, n - i), r), v_load_n(w + i, n - i)), n - i);
+    if (i < n)
+        v_store_n(y + i, v_mul(v_mul(v_load_n(x + i, n - i), r), v_load_n(w + i, n - i)), n - i);
 }
 
 static void softcap(float *y, float c, int64_t n)
 {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, v_softcap(v_load(y + i), c));
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_softcap(v_load(y + i), c));
     if (i < n) v_store_n(y + i, v_softcap(v_load_n(y + i, n - i), c), n - i);
 }
 
 static void silu_mul(const float *g, const float *u, float *y, int64_t n)
 {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, v_mul(v_silu(v_load(g + i)), v_load(u + i)));
-    if (i < n) v_store_n(y + i, v_mul(v_silu(v_load_n(g + i, n - i)), v_load_n(u + i, n - i)), n - i);
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_mul(v_silu(v_load(g + i)), v_load(u + i)));
+    if (i < n)
+        v_store_n(y + i, v_mul(v_silu(v_load_n(g + i, n - i)), v_load_n(u + i, n - i)), n - i);
 }
 
 static void gelu_mul(const float *g, const float *u, float *y, int64_t n)
 {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, v_mul(v_gelu(v_load(g + i)), v_load(u + i)));
-    if (i < n) v_store_n(y + i, v_mul(v_gelu(v_load_n(g + i, n - i)), v_load_n(u + i, n - i)), n - i);
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_mul(v_gelu(v_load(g + i)), v_load(u + i)));
+    if (i < n)
+        v_store_n(y + i, v_mul(v_gelu(v_load_n(g + i, n - i)), v_load_n(u + i, n - i)), n - i);
 }
 
 static void exp_f32(const float *x, float *y, int64_t n)
 {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, v_exp(v_load(x + i)));
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_exp(v_load(x + i)));
     if (i < n) v_store_n(y + i, v_exp(v_load_n(x + i, n - i)), n - i);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * kv.c - pages of keys and values: where one position's numbers lie.
+ * kv_page.c - pages of keys and values: where one position's numbers lie.
  *
- * Page bytes: one page holds 64 positions of one KV head in one layer, n = head_dim elements each of
- * e = 4 (f32) or 2 (bf16) bytes, 64 * n * e bytes in all.
- *   keys    element (position p, dim d) at ((p / 16) * (n / 2) + d / 2) * 32 + (p % 16) * 2 + d % 2:
- *           one line holds a pair of dims of 16 positions, so 16 scores grow side by side.
+ * Page bytes: one page holds 64 positions of one KV head in one layer, n = head_dim elements each
+ * of e = 4 (f32) or 2 (bf16) bytes, 64 * n * e bytes in all.
+ *   keys    element (position p, dim d) at ((p / 16) * (n / 2) + d / 2) * 32 + (p % 16) * 2 + d %
+ *           2: one line holds a pair of dims of 16 positions, so 16 scores grow side by side.
  *   values  element (position p, dim d) at (p / 2) * 2 n + 2 d + p % 2:
  *           one word holds a pair of positions of one dim, so the dims grow side by side.
  * Row-major pages were refused: a score would need a horizontal sum, whose order of additions then
@@ -20,8 +20,8 @@ size_t sb_kv_page_bytes(sb_kv_type t, int32_t head_dim)
 }
 
 /* Writes x[d] at elements first + (d / 2) * pair_step + (d % 2) * step. */
-static void put(sb_kv_type t, void *page, size_t first, size_t pair_step, size_t step, const float *x,
-                int32_t n)
+static void put(sb_kv_type t, void *page, size_t first, size_t pair_step, size_t step,
+                const float *x, int32_t n)
 {
     for (int32_t d = 0; d < n; d++) {
         const size_t at = first + (size_t)(d / 2) * pair_step + (size_t)(d % 2) * step;
