@@ -4,8 +4,8 @@
  * How: a panel is a run of 32-k blocks; a block holds its scales and then its codes. Four
  * consecutive k of one column are one 32-bit word, so that a dot-product instruction eats a word
  * per column, and everything below moves and masks whole words. Refused: keeping the file's rows
- * and gathering in the kernel (a fifth to a half slower from memory), and widening codes to bytes (more
- * bytes to read).
+ * and gathering in the kernel (a fifth to a half slower from memory), and widening codes to bytes
+ * (more bytes to read).
  *
  * Codes. Step j (0..7) is the four k 4j..4j+3; column c's word lies at byte 4c of a 128-byte line.
  *   N4  512 B   line l (0..3): low nibbles are step l, high nibbles step l + 4

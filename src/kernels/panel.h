@@ -40,7 +40,7 @@ typedef struct panel_info {
     int32_t scale_off, scale_step, code_off, code_step, frame_bytes;
 } panel_info;
 
-#define X(name, tile, c, s, zero, blocks, so, ss, co, cs, bytes)                                         \
+#define X(name, tile, c, s, zero, blocks, so, ss, co, cs, bytes)                                   \
     static const panel_info panel_##name = {CODES_##c, SCALES_##s, zero, blocks, so,               \
                                             ss,        co,         cs,   bytes};
 #include "kernels/panel.def"

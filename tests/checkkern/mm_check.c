@@ -15,7 +15,7 @@
 #include "kernels/pack.h"
 #include "mm_check.h"
 
-enum { GUARD = 64, MAX_ROWS = 9 };
+enum { GUARD = 64, FEW_ROWS = 9, MANY_ROWS = 67 };
 static const unsigned char guard_byte = 0xa5;
 
 /* What the activations and the blocks of a case are made of. */
@@ -148,7 +148,7 @@ typedef struct mm_case {
     sb_format f;
     sb_act act;
     mm_data data;
-    int32_t k, n_col, n_row, n_panel;
+    int32_t k, n_col, n_row, n_panel; /* n_row: FEW_ROWS, or MANY_ROWS for blocks of rows */
     size_t row_bytes, panel_bytes, x_stride;
     unsigned char *rows, *packed, *x;
     float *want;
@@ -180,11 +180,11 @@ static bool case_new(mm_case *c, const sb_kernels *ref)
     c->panel_bytes = sb_pack_panel_bytes(c->f, c->k);
     c->x_stride = sb_act_row_bytes(c->act, c->k);
     c->rows = get(c->row_bytes * (size_t)c->n_col);
-    c->x = get(c->x_stride * MAX_ROWS);
-    c->want = get(sizeof(float) * MAX_ROWS * SB_PANEL * (size_t)c->n_panel);
+    c->x = get(c->x_stride * (size_t)c->n_row);
+    c->want = get(sizeof(float) * (size_t)c->n_row * SB_PANEL * (size_t)c->n_panel);
     for (int32_t i = 0; i < c->n_col; i++)
         row_fill(c->f, c->data, c->rows + (size_t)i * c->row_bytes, c->k);
-    for (int32_t r = 0; r < MAX_ROWS; r++)
+    for (int32_t r = 0; r < c->n_row; r++)
         act_fill(c->act, c->data, c->x + (size_t)r * c->x_stride, c->k);
     const size_t bytes = c->panel_bytes * (size_t)c->n_panel;
     unsigned char *guarded = get(bytes + 2 * GUARD);
@@ -199,7 +199,6 @@ static bool case_new(mm_case *c, const sb_kernels *ref)
     c->packed = get(bytes);
     memcpy(c->packed, guarded + GUARD, bytes);
     free(guarded);
-    c->n_row = MAX_ROWS;
     sb_mm m = call_of(c, c->want);
     ref->matmul[c->f][c->act](&m);
     return ok;
@@ -235,7 +234,7 @@ static bool case_matches_unpacked(const mm_case *c)
     for (int32_t col = 0; col < c->n_panel * SB_PANEL; col++) {
         memset(w, 0, sizeof(float) * (size_t)c->k);
         if (col < c->n_col) sb_unpack_row(c->f, c->rows + (size_t)col * c->row_bytes, w, c->k);
-        for (int32_t r = 0; r < MAX_ROWS; r++) {
+        for (int32_t r = 0; r < c->n_row; r++) {
             const unsigned char *row = c->x + (size_t)r * c->x_stride;
             double sum = 0, size = 0;
             for (int32_t k = 0; k < c->k; k++) {
@@ -271,10 +270,10 @@ static bool rows_match(const mm_case *all, const sb_kernels *k, int32_t r0, int3
 
 static bool level_matches(const mm_case *c, const sb_kernels *k)
 {
-    bool ok = true;
-    for (int32_t n = 1; n <= MAX_ROWS; n++)
+    bool ok = rows_match(c, k, 0, c->n_row) && rows_match(c, k, c->n_row - 3, 3);
+    for (int32_t n = 1; n <= FEW_ROWS; n++)
         ok = ok && rows_match(c, k, 0, n);
-    for (int32_t r = 0; r < MAX_ROWS; r++)
+    for (int32_t r = 0; r < c->n_row; r++)
         ok = ok && rows_match(c, k, r, 1); // alone = in a crowd
     return ok && rows_match(c, k, 1, 7) && rows_match(c, k, 0, 0);
 }
@@ -315,8 +314,11 @@ static void check_pair(sb_format f, sb_act act, const mm_level *levels, size_t n
                                  .act = act,
                                  .data = (mm_data)data,
                                  .k = k[i],
-                                 .n_col = cols[(i + data) % 4]},
+                                 .n_col = cols[(i + data) % 4],
+                                 .n_row = FEW_ROWS},
                        levels, n_level);
+    check_case((mm_case){.f = f, .act = act, .k = k[0], .n_col = 32, .n_row = MANY_ROWS}, levels,
+               n_level);
     printf("%s: matmul %s x %s\n", n_failed == before ? "ok" : "NOT OK", sb_format_get(f)->name,
            act == SB_ACT_F32  ? "f32"
            : act == SB_ACT_A8 ? "a8"

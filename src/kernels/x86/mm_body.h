@@ -12,7 +12,7 @@
 #ifndef SB_KERNELS_X86_MM_BODY_H
 #define SB_KERNELS_X86_MM_BODY_H
 
-enum { TILE_BLOCKS = 8 };
+enum { TILE_BLOCKS = 8, ROW_BLOCK = 64 };
 
 /* Eight blocks, decoded: [step][column][4 k] codes; scales and minima per half block. */
 typedef struct mm_tile {
@@ -216,7 +216,7 @@ static void tile_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows)
     }
 }
 
-static void mm_run(const sb_mm *m, const mm_kind *kind)
+static void panels_run(const sb_mm *m, const mm_kind *kind)
 {
     const int32_t nb = m->k / SB_ACT_BLOCK, per_frame = kind->panel->blocks;
     const size_t panel_bytes =
@@ -241,6 +241,19 @@ static void mm_run(const sb_mm *m, const mm_kind *kind)
             kind->fill(rows.w, b, rows.blocks, &tile);
             tile_run(kind, m, &rows);
         }
+    }
+}
+
+/* Rows go in blocks, so that a tile and what they bring to it stay in L1 (Q4_1, M = 512: 5 % faster
+ * on Zen 3). */
+static void mm_run(const sb_mm *m, const mm_kind *kind)
+{
+    for (int32_t r = 0; r < m->n_row; r += ROW_BLOCK) {
+        sb_mm part = *m;
+        part.x += (size_t)r * m->x_stride_bytes;
+        part.y += (size_t)r * m->y_stride;
+        part.n_row = m->n_row - r < ROW_BLOCK ? m->n_row - r : ROW_BLOCK;
+        panels_run(&part, kind);
     }
 }
 
