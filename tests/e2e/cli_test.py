@@ -109,6 +109,41 @@ def hostile_files(room, model):
         case("inspect " + os.path.basename(path), d.code == 1 and d.one_line() and d.seconds < 60, d)
 
 
+def unknown_architecture(room, model):
+    data = open(model, "rb").read()
+    at = data.index(b"llama", data.index(b"general.architecture"))
+    path = os.path.join(room, "unknown.gguf")
+    with open(path, "wb") as f:
+        f.write(data[:at] + b"lx\x1bma" + data[at + 5:])
+    d, j = sobre("inspect", path), sobre("inspect", "--json", path)
+    case("inspect shows what it cannot run", d.code == 1 and d.one_line() and b"llama, gemma3" in d.err and
+         b"lx\\x1Bma" in d.out and json.loads(j.out)["architecture"] == "lx\x1bma", d)
+    d = sobre("run", "-m", path, "x")
+    case("and run refuses it", d.code == 1 and d.one_line() and not d.out and b"\x1b" not in d.err, d)
+
+
+def interrupted_pull(room):
+    folder = os.path.join(room, "bin")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "python3"), "w") as f:
+        f.write("#!/bin/sh\necho $$ > '%s/pid'\nexec sleep 100\n" % folder)
+    os.chmod(os.path.join(folder, "python3"), 0o755)
+    home = os.path.join(room, "home")
+    env = dict(os.environ, SOBRE_HOME=home, PATH=folder + ":" + os.environ["PATH"])
+    p = subprocess.Popen([SOBRE, "pull", "smollm2-135m"], env=env, stderr=subprocess.PIPE)
+    while not (os.path.exists(folder + "/pid") and os.path.getsize(folder + "/pid")):
+        time.sleep(0.05)
+    pid = int(open(folder + "/pid").read())
+    d = sobre("pull", "smollm2-135m", env={"SOBRE_HOME": home})
+    case("one pull at a time", d.code == 1 and d.one_line() and b"another pull" in d.err, d)
+    p.send_signal(signal.SIGINT)
+    err = p.stderr.read()
+    case("interrupted pull", p.wait(60) == 130 and b"interrupted" in err, err)
+    case("pip is gone", not os.path.exists("/proc/%d" % pid))
+    case("nothing half-done is shown", os.listdir(home + "/models") and
+         not [n for n in os.listdir(home + "/models") if not n.startswith(".")])
+
+
 def odd_names(room, model):
     for i, name in enumerate((b"a b.gguf", b"a\nb.gguf", b"a\x1b[31mb.gguf", b"a\xff\xfeb.gguf", b"-x.gguf",
                               b"n" * 250)):
@@ -260,6 +295,8 @@ def main():
         missing_models(room)
         tokens(model)
         hostile_files(room, model)
+        unknown_architecture(room, model)
+        interrupted_pull(room)
         odd_names(room, model)
         answers(room, model)
         outputs(model)
