@@ -9,22 +9,26 @@ override PROMPT := $(value PROMPT)
 export SOBRE_PROMPT := $(value PROMPT)
 endif
 
-.PHONY: all run test test-models check tidy bench fuzz reference clean help bootstrap
+.PHONY: all everything run test test-models check tidy bench fuzz reference clean help bootstrap
 all: bootstrap
+	@tools/build command $(SAN)
+
+# Everything that tests need, too.
+everything: bootstrap
 	@tools/build $(SAN)
 
 bootstrap:
 	@tools/bootstrap
 
 run: bootstrap
-	@tools/build >&2
+	@tools/build command >&2
 	@tools/run
 
-test: all
+test: everything
 	@$(build)/sobre pull smollm2-135m >&2
 	@tools/run-tests $(build)
 
-test-models: all
+test-models: everything
 	@$(build)/sobre pull smollm2-135m >&2
 	@$(build)/sobre pull gemma3-270m --accept-license >&2
 	@tools/run-tests $(build) models

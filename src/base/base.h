@@ -52,7 +52,14 @@ const char *sb_status_text(sb_status s);
 /* Fills err (if not NULL) and returns code; control bytes in the message become '?'. */
 sb_status sb_fail_at(sb_error *err, sb_status code, const char *file, int line, const char *fmt,
                      ...) SB_PRINTF(5, 6);
-#define SB_FAIL(err, code, ...) sb_fail_at((err), (code), __FILE__, __LINE__, __VA_ARGS__)
+/* Lets an analyser see which status a failure returns. */
+static inline sb_status sb_status_of(sb_status known, sb_status same)
+{
+    (void)same;
+    return known;
+}
+#define SB_FAIL(err, code, ...)                                                                    \
+    sb_status_of((code), sb_fail_at((err), (code), __FILE__, __LINE__, __VA_ARGS__))
 
 /* Puts "text: " before the message of an error already raised, and returns its code. */
 sb_status sb_error_prefix(sb_error *err, sb_status code, const char *fmt, ...) SB_PRINTF(3, 4);

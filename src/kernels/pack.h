@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pack.h - the packed layouts: weights in panels of 32 output columns, keys and values in pages.
  *
- * Purpose     One layout for one row or five hundred: bytes lie in the order they are consumed, so a
- *             thread reads one sequential stream. Packing loses nothing: codes, scales and minima are
- *             the file's own.
+ * Purpose     One layout for one row or five hundred: bytes lie in the order they are consumed, so
+ *             a thread reads one sequential stream. Packing loses nothing: codes, scales and minima
+ *             are the file's own.
  * Byte tables are in pack.c, beside the code that writes them. */
 #ifndef SB_KERNELS_PACK_H
 #define SB_KERNELS_PACK_H
@@ -11,10 +11,10 @@
 
 /* Bytes of one panel (32 columns x k), a multiple of 64. */
 size_t sb_pack_panel_bytes(sb_format f, int64_t k);
-/* Packs up to 32 rows (n_row <= 32; missing columns become zero weights) of a matrix stored in format
- * f, rows row_bytes apart, into one panel at dst (64-byte aligned). */
-void sb_pack_panel(sb_format f, const unsigned char *rows, size_t row_bytes, int32_t n_row, int64_t k,
-                   unsigned char *dst);
+/* Packs up to 32 rows (n_row <= 32; missing columns become zero weights) of a matrix stored in
+ * format f, rows row_bytes apart, into one panel at dst (64-byte aligned). */
+void sb_pack_panel(sb_format f, const unsigned char *rows, size_t row_bytes, int32_t n_row,
+                   int64_t k, unsigned char *dst);
 /* The same from float32 rows (format F32), for exact mode: rows are unpacked first. */
 
 /* Bytes of one page (64 positions) of keys, or of values, of one KV head. */

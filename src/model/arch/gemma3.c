@@ -64,7 +64,7 @@ static void plan(const sb_model *m, sb_plan *p)
         sb_plan_norm(p, l, x, W(ATTN_NORM), h->eps, n);
         sb_plan_matmul(p, l, n, 3, (int32_t[]){W(ATTN_Q), W(ATTN_K), W(ATTN_V)}, NULL,
                        (int32_t[]){q, k, v});
-        sb_plan_fine(p, 1, 2); /* k and v: small matrices, a third of the rounding error */
+        sb_plan_fine(p, 0, 3); /* small matrices, nearly a third of the rounding error */
         sb_plan_head_norm(p, l, q, W(ATTN_Q_NORM), h->eps, h->n_head, h->head_dim);
         sb_plan_head_norm(p, l, k, W(ATTN_K_NORM), h->eps, h->n_kv_head, h->head_dim);
         sb_plan_rope(p, l, ropes[is_global], q, h->n_head, h->head_dim);
