@@ -87,7 +87,7 @@ static sb_meter_mark open_and_begin(tree *t)
     return sb_meter_begin(t->m);
 }
 
-/* Some CPU time (and so wall time, however busy the machine), so that a few joules are plausible. */
+/* Some CPU time (and so wall time, whatever else runs), so that a few joules are plausible. */
 static void work_ms(unsigned ms)
 {
     const uint64_t begin_ns = sb_process_cpu_ns();
