@@ -4,8 +4,30 @@
 #include "base/limits.h"
 #include "model/internal.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { ROW_MULTIPLE = 32 }; /* quantised activations come in blocks of 32 */
+
+/* Fails as "FILE: byte N: ARCH.suffix: text"; a key the file leaves out has no byte. */
+static sb_status bad(const sb_model *m, sb_status code, sb_error *err, const char *suffix,
+                     const char *fmt, ...) SB_PRINTF(5, 6);
+static sb_status bad(const sb_model *m, sb_status code, sb_error *err, const char *suffix,
+                     const char *fmt, ...)
+{
+    char key[160], text[120];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    (void)snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
+    const sb_gguf_kv *kv = sb_gguf_kv_find(m->gguf, key);
+    const char *path = sb_gguf_path(m->gguf, 0);
+    if (!kv) return SB_FAIL(err, code, "%s: %s: %s", path, key, text);
+    return SB_FAIL(err, code, "%s: byte %" PRIu64 ": %s: %s", path, kv->offset, key, text);
+}
 
 /* Sets `*out` from a key that may be one number or one number per layer, all equal. */
 static sb_status uniform_int(const sb_model *m, const char *key, const sb_arch_key *k, int64_t *out,
@@ -23,12 +45,11 @@ static sb_status uniform_int(const sb_model *m, const char *key, const sb_arch_k
         SB_TRY(sb_gguf_kv_int_at(m->gguf, kv, i, &v, err));
         if (i == 0) first = v;
         if (v != first)
-            return SB_FAIL(err, SB_UNSUPPORTED, "%s: layers of different sizes are not supported",
-                           key);
+            return bad(m, SB_UNSUPPORTED, err, k->suffix, "layers that differ are not supported");
     }
     if (kv->count == 0 || first < (int64_t)k->lo || first > (int64_t)k->hi)
-        return SB_FAIL(err, SB_CORRUPT, "%s: value %lld is outside %.0f..%.0f", key,
-                       (long long)first, k->lo, k->hi);
+        return bad(m, SB_CORRUPT, err, k->suffix, "value %lld is outside %.0f..%.0f",
+                   (long long)first, k->lo, k->hi);
     *out = first;
     return SB_OK;
 }
@@ -65,43 +86,60 @@ static sb_status read_rope_scaling(sb_model *m, sb_error *err)
     const bool linear = type.n == 6 && memcmp(type.p, "linear", 6) == 0;
     h->yarn = type.n == 4 && memcmp(type.p, "yarn", 4) == 0;
     if (type.n && !none && !linear && !h->yarn)
-        return SB_FAIL(err, SB_UNSUPPORTED, "%s: '%.*s' is not supported (none, linear, yarn)", key,
-                       (int)(type.n > 40 ? 40 : type.n), type.p);
+        return bad(m, SB_UNSUPPORTED, err, "rope.scaling.type",
+                   "'%.*s' is not supported (none, linear, yarn)", (int)(type.n > 40 ? 40 : type.n),
+                   type.p);
     if (h->rope_factor == 0) h->rope_factor = h->rope_scale_linear;
     if (none) h->rope_factor = 1;
     if (h->rope_orig_ctx == 0) h->rope_orig_ctx = (float)h->n_ctx_train;
     return SB_OK;
 }
 
-static sb_status check_sizes(sb_hparams *h, sb_error *err)
+/* Sizes a file may leave out follow from others. */
+static sb_status settle_sizes(const sb_model *m, sb_hparams *h, sb_error *err)
 {
     if (h->n_kv_head == 0) h->n_kv_head = h->n_head;
     if (h->n_head % h->n_kv_head)
-        return SB_FAIL(err, SB_CORRUPT, "attention.head_count_kv: %d does not divide %d heads",
-                       h->n_kv_head, h->n_head);
+        return bad(m, SB_CORRUPT, err, "attention.head_count_kv", "%d does not divide %d heads",
+                   h->n_kv_head, h->n_head);
     if (h->head_dim == 0) {
         if (h->n_embd % h->n_head)
-            return SB_FAIL(err, SB_CORRUPT, "embedding_length: %d is no multiple of %d heads",
-                           h->n_embd, h->n_head);
+            return bad(m, SB_CORRUPT, err, "embedding_length", "%d is no multiple of %d heads",
+                       h->n_embd, h->n_head);
         h->head_dim = h->n_embd / h->n_head;
     }
     if (h->v_dim == 0) h->v_dim = h->head_dim;
     if (h->n_rot == 0) h->n_rot = h->head_dim;
+    return SB_OK;
+}
+
+static sb_status check_sizes(const sb_model *m, const sb_hparams *h, sb_error *err)
+{
     if (h->v_dim != h->head_dim)
-        return SB_FAIL(err, SB_UNSUPPORTED, "attention.value_length: %d differs from key_length %d",
-                       h->v_dim, h->head_dim);
+        return bad(m, SB_UNSUPPORTED, err, "attention.value_length",
+                   "%d differs from key length %d", h->v_dim, h->head_dim);
     if (h->head_dim % 8 || h->head_dim > SB_MAX_HEAD_DIM)
-        return SB_FAIL(err, SB_UNSUPPORTED, "attention.key_length: %d (multiples of 8 up to %d)",
-                       h->head_dim, SB_MAX_HEAD_DIM);
+        return bad(m, SB_UNSUPPORTED, err, "attention.key_length", "%d (multiples of 8 up to %d)",
+                   h->head_dim, SB_MAX_HEAD_DIM);
     if (h->n_rot % 2 || h->n_rot > h->head_dim)
-        return SB_FAIL(err, SB_CORRUPT, "rope.dimension_count: %d (even, at most %d)", h->n_rot,
-                       h->head_dim);
-    if (h->n_embd % 32 || h->n_ff % 32 || (int64_t)h->n_head * h->head_dim % 32)
-        return SB_FAIL(err, SB_UNSUPPORTED, "row lengths %d, %d, %d: multiples of 32 are supported",
-                       h->n_embd, h->n_ff, h->n_head * h->head_dim);
+        return bad(m, SB_CORRUPT, err, "rope.dimension_count", "%d (even, at most %d)", h->n_rot,
+                   h->head_dim);
+    const struct {
+        const char *suffix;
+        int32_t n;
+    } rows[] = {
+        {"embedding_length", h->n_embd},
+        {"feed_forward_length", h->n_ff},
+        {"attention.head_count", h->n_head * h->head_dim},
+    };
+    for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++)
+        if (rows[i].n % ROW_MULTIPLE)
+            return bad(m, SB_UNSUPPORTED, err, rows[i].suffix,
+                       "rows of %d values (multiples of %d are supported)", rows[i].n,
+                       ROW_MULTIPLE);
     if (h->n_expert > 0)
-        return SB_FAIL(err, SB_UNSUPPORTED, "expert_count: %d (experts are not supported yet)",
-                       h->n_expert);
+        return bad(m, SB_UNSUPPORTED, err, "expert_count", "%d (experts are not supported yet)",
+                   h->n_expert);
     return SB_OK;
 }
 
@@ -110,7 +148,8 @@ sb_status sb_model_read_hparams(sb_model *m, sb_error *err)
     for (size_t i = 0; i < m->arch->n_keys; i++)
         SB_TRY(read_key(m, &m->arch->keys[i], err));
     SB_TRY(read_rope_scaling(m, err));
-    SB_TRY(check_sizes(&m->hp, err));
+    SB_TRY(settle_sizes(m, &m->hp, err));
+    SB_TRY(check_sizes(m, &m->hp, err));
     return m->arch->settle ? m->arch->settle(&m->hp, m->gguf, err) : SB_OK;
 }
 
