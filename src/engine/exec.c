@@ -162,11 +162,20 @@ static void run_product(const sb_engine *e, int32_t w, int32_t bias, const produ
         e->kern.add(mm.y + (size_t)r * mm.y_stride, e->packed[bias].vec + c0, n);
 }
 
-/* The next run of panels out of `total`: halves of the whole while rows are few (one stream a
- * thread), smaller pieces when there is work to balance. Returns false when all are taken. */
-static bool take_panels(sb_engine *e, int32_t i_job, int32_t total, int32_t *first, int32_t *n)
+/* Few rows read weights as fast as memory gives them: one long stream a thread, cut where a piece is
+ * long enough not to hurt, so that a thread whose core is stolen does fewer. More rows compute. */
+static int32_t n_pieces(const sb_engine *e, size_t bytes)
 {
-    const int32_t pieces = e->batch.n_rows <= 4 ? e->n_threads : e->n_threads * 6;
+    enum { FEW_ROWS = 4, PIECE_BYTES = 128 * 1024 };
+    if (e->batch.n_rows > FEW_ROWS) return e->n_threads * 6;
+    const size_t n = bytes / PIECE_BYTES, least = (size_t)e->n_threads;
+    return (int32_t)(n < least ? least : n > 16 * least ? 16 * least : n);
+}
+
+/* The next run of panels out of `total`. Returns false when all are taken. */
+static bool take_panels(sb_engine *e, int32_t i_job, int32_t pieces, int32_t total, int32_t *first,
+                        int32_t *n)
+{
     const int32_t run = (total + pieces - 1) / pieces;
     const int32_t i = atomic_fetch_add_explicit(&e->next[i_job], 1, memory_order_relaxed);
     if ((int64_t)i * run >= total) return false;
@@ -180,10 +189,14 @@ static void run_matmul(sb_engine *e, const sb_job *j, int32_t i_job)
 {
     const sb_step *s = &e->model->plan.steps[j->first];
     int32_t total = 0, first = 0, n = 0;
-    for (int32_t c = 0; c < s->n; c++)
+    size_t bytes = 0;
+    for (int32_t c = 0; c < s->n; c++) {
         total += e->packed[s->w[c]].n_panel;
+        bytes += (size_t)e->packed[s->w[c]].n_panel * e->packed[s->w[c]].panel_bytes;
+    }
+    const int32_t pieces = n_pieces(e, bytes);
     const sb_rows *in = &e->rows[s->in[0]];
-    while (take_panels(e, i_job, total, &first, &n)) {
+    while (take_panels(e, i_job, pieces, total, &first, &n)) {
         int32_t base = 0;
         for (int32_t c = 0; c < s->n; c++) {
             const sb_packed *p = &e->packed[s->w[c]];
@@ -224,7 +237,9 @@ static void run_head(sb_engine *e, const sb_job *j, int32_t i_job)
     const sb_step *s = &e->model->plan.steps[j->first];
     if (e->batch.n_logits == 0) return;
     int32_t first = 0, n = 0;
-    while (take_panels(e, i_job, e->packed[s->w[0]].n_panel, &first, &n)) {
+    const sb_packed *w = &e->packed[s->w[0]];
+    const int32_t pieces = n_pieces(e, (size_t)w->n_panel * w->panel_bytes);
+    while (take_panels(e, i_job, pieces, w->n_panel, &first, &n)) {
         const product d = {.x = e->head_act,
                            .x_stride = e->head_stride,
                            .y = e->logits,

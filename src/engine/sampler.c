@@ -140,12 +140,37 @@ static int32_t select_top(candidate *c, int32_t k, const float *logits, int32_t 
     return n;
 }
 
+/* Largest of n values; lanes so that the compiler may use vectors. */
+static float max_of(const float *x, int32_t n)
+{
+    enum { LANES = 16 };
+    float best[LANES];
+    for (int32_t l = 0; l < LANES; l++)
+        best[l] = x[0];
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int32_t l = 0; l < LANES; l++)
+            best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
+    for (; i < n; i++)
+        best[0] = x[i] > best[0] ? x[i] : best[0];
+    for (int32_t l = 1; l < LANES; l++)
+        best[0] = best[l] > best[0] ? best[l] : best[0];
+    return best[0];
+}
+
+/* The first block with the largest maximum holds the answer: one fast pass, then a short one. */
 int32_t sb_argmax(const float *logits, int32_t n_vocab)
 {
-    int32_t best = 0;
-    for (int32_t i = 1; i < n_vocab; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
+    enum { BLOCK = 1024 };
+    int32_t block = 0;
+    float best = logits[0];
+    for (int32_t b = 0; b < n_vocab; b += BLOCK) {
+        const float m = max_of(logits + b, n_vocab - b < BLOCK ? n_vocab - b : BLOCK);
+        if (m > best) best = m, block = b;
+    }
+    for (int32_t i = block; i < n_vocab; i++)
+        if (logits[i] == best) return i;
+    return 0;
 }
 
 /* Sum of exp((l - max) / temp) over the allowed ids. */

@@ -247,16 +247,16 @@ def measured(room, model):
 
     def count():
         fd, at, begin = os.open(os.path.join(zone, "energy_uj"), os.O_WRONLY), 0, time.monotonic()
-        while not stop.wait(0.001):
+        while not stop.wait(0.0005):
             at = int((time.monotonic() - begin) * 20e6)  # 20 W
             os.pwrite(fd, b"%d\n" % (1000000000 + at), 0)
 
     thread = threading.Thread(target=count)
     thread.start()
     for seed in range(20):  # an answer shorter than the counter's period cannot be measured: ask again
-        d = sobre("run", "-m", model, "--raw", "-n", "60", "--temp", "1", "--seed", str(seed), "--json",
+        d = sobre("run", "-m", model, "--raw", "-n", "480", "--temp", "1", "--seed", str(seed), "--json",
                   "x", env={"SOBRE_SYSFS_ROOT": os.path.join(room, "tree")})
-        if json.loads(d.out)["energy"]["duration_seconds"] > 0.02:
+        if json.loads(d.out)["energy"]["duration_seconds"] > 0.008:
             break
     stop.set()
     thread.join()

@@ -158,7 +158,7 @@ static void gemma_defaults_hold(void **state)
     sb_model_close(m);
 }
 
-/* Corner pairs of YaRN for the shape of a published model: below pair 8 untouched, from 18 divided. */
+/* YaRN for the shape of a published model: up to pair 8 untouched, from pair 18 divided. */
 static void rope_scalings_follow_their_formulas(void **state)
 {
     (void)state;
