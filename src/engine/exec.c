@@ -6,6 +6,7 @@
 #include "engine/internal.h"
 #include "kernels/pack.h"
 
+#include <assert.h>
 #include <string.h>
 
 static float *row_at(const sb_rows *b, int32_t r)
@@ -162,8 +163,8 @@ static void run_product(const sb_engine *e, int32_t w, int32_t bias, const produ
         e->kern.add(mm.y + (size_t)r * mm.y_stride, e->packed[bias].vec + c0, n);
 }
 
-/* Few rows read weights as fast as memory gives them: one long stream a thread, cut where a piece is
- * long enough not to hurt, so that a thread whose core is stolen does fewer. More rows compute. */
+/* Few rows read weights as fast as memory gives them: one long stream a thread, cut where a piece
+ * is long enough not to hurt, so that a thread whose core is stolen does fewer. */
 static int32_t n_pieces(const sb_engine *e, size_t bytes)
 {
     enum { FEW_ROWS = 4, PIECE_BYTES = 128 * 1024 };
@@ -176,6 +177,7 @@ static int32_t n_pieces(const sb_engine *e, size_t bytes)
 static bool take_panels(sb_engine *e, int32_t i_job, int32_t pieces, int32_t total, int32_t *first,
                         int32_t *n)
 {
+    assert(pieces > 0);
     const int32_t run = (total + pieces - 1) / pieces;
     const int32_t i = atomic_fetch_add_explicit(&e->next[i_job], 1, memory_order_relaxed);
     if ((int64_t)i * run >= total) return false;

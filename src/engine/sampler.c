@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <math.h>
 
 typedef struct candidate {
@@ -114,6 +115,8 @@ static int32_t select_top(candidate *c, int32_t k, const float *logits, int32_t 
                           const uint32_t *mask)
 {
     int32_t n = 0;
+    assert(k > 0);
+    c[0] = (candidate){.logit = logits[0]};
     for (int32_t id = 0; id < n_vocab; id++) {
         const candidate x = {.logit = logits[id], .id = id};
         if (n == k && !before(&x, &c[0])) continue;
@@ -253,6 +256,7 @@ void sb_top_logprobs(const float *logits, int32_t n_vocab, int32_t n, int32_t *i
                      double *logprobs)
 {
     candidate c[64];
+    if (n < 1) return;
     if (n > (int32_t)SB_ARRAY_LEN(c)) n = (int32_t)SB_ARRAY_LEN(c);
     const int32_t found = select_top(c, n, logits, n_vocab, NULL);
     const double max = c[0].logit, log_mass = log(mass_of(logits, n_vocab, NULL, max, 1));
