@@ -12,6 +12,10 @@
 
 enum { BIG_ALIGN = 2 << 20, PAGE_ROUND = 65536 }; /* the largest page of any kernel we meet */
 
+/* Below this, huge pages cost more at start than they give later: a virtual machine hands freed huge
+ * pages back to its host, and 97 MB then took 300 ms to touch again instead of 90. */
+enum { HUGE_LEAST_BYTES = 1 << 30 };
+
 static _Thread_local unsigned forbid_depth;
 static _Thread_local uint64_t forbidden_count;
 
@@ -88,7 +92,8 @@ void *sb_big_alloc(size_t bytes)
     const size_t head = (BIG_ALIGN - (uintptr_t)p % BIG_ALIGN) % BIG_ALIGN;
     if (head) (void)munmap(p, head);
     (void)munmap(p + head + len, BIG_ALIGN - head);
-    (void)madvise(p + head, len, MADV_HUGEPAGE); // a wish; small pages work too
+    if (len >= HUGE_LEAST_BYTES)
+        (void)madvise(p + head, len, MADV_HUGEPAGE); // a wish; small pages work too
     return p + head;
 }
 
