@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BIG_ALIGN = 2 << 20, PAGE_ROUND = 65536 }; /* the largest page of any kernel we meet */
+enum { BIG_ALIGN = 2 << 20, PAGE_ROUND = 65536 }; /* the largest page of any kernel */
 
-/* Below this, huge pages cost more at start than they give later: a virtual machine hands freed huge
- * pages back to its host, and 97 MB then took 300 ms to touch again instead of 90. */
+/* Below this, huge pages cost more at start than they give later: a virtual machine hands freed
+ * huge pages back to its host, and a first byte then took 300 ms instead of 90. */
 enum { HUGE_LEAST_BYTES = 1 << 30 };
 
 static _Thread_local unsigned forbid_depth;
