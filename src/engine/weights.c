@@ -62,7 +62,7 @@ typedef struct pack_ctx {
 
 enum { PACK_RUN = 16 }; /* panels a thread takes at once */
 
-static bool pack_one(const sb_engine *e, int32_t i, int32_t panel, float *tmp)
+static void pack_one(const sb_engine *e, int32_t i, int32_t panel, float *tmp)
 {
     const sb_weight *w = &e->model->weights[i];
     const sb_packed *p = &e->packed[i];
@@ -73,13 +73,12 @@ static bool pack_one(const sb_engine *e, int32_t i, int32_t panel, float *tmp)
     unsigned char *dst = p->panels + (size_t)panel * p->panel_bytes;
     if (p->format == w->format) {
         sb_pack_panel(p->format, rows, row_bytes, n, w->k, dst);
-        return true;
+        return;
     }
     for (int32_t r = 0; r < n; r++)
         sb_unpack_row(w->format, rows + (size_t)r * row_bytes, tmp + (size_t)r * (size_t)w->k,
                       w->k);
     sb_pack_panel(SB_F_F32, (const unsigned char *)tmp, (size_t)w->k * sizeof *tmp, n, w->k, dst);
-    return true;
 }
 
 static void pack_job(void *arg, int i_thread, int n_threads)
@@ -105,7 +104,7 @@ static void pack_job(void *arg, int i_thread, int n_threads)
             if (!p->is_matrix) continue;
             for (long j = first > base ? first : base;
                  j < base + p->n_panel && j < first + PACK_RUN; j++)
-                if (!pack_one(e, i, (int32_t)(j - base), tmp)) return;
+                pack_one(e, i, (int32_t)(j - base), tmp);
             base += p->n_panel;
             if (base >= first + PACK_RUN) break;
         }
