@@ -65,7 +65,7 @@ static sb_status open_model(sobre_model *m, const char *path, const sobre_model_
                             sb_error *e)
 {
     SB_TRY(sb_model_open(&m->model, path, e));
-    SB_TRY(sb_prompter_init(&m->prompter, m->model, e));
+    SB_TRY(sb_prompter_init(&m->prompter, m->model, (sb_str){0}, e));
     SB_TRY(sb_pool_new(&m->pool, o->n_threads ? o->n_threads : sb_cpu_count(), e));
     const int32_t trained = m->model->hp.n_ctx_train;
     m->n_ctx = o->n_ctx ? o->n_ctx : trained < DEFAULT_CTX ? trained : DEFAULT_CTX;
@@ -178,9 +178,10 @@ int sobre_chat_ids(const sobre_model *m, const sobre_message *messages, size_t n
     sb_message *list = sb_alloc(n_messages ? n_messages : 1, sizeof *list);
     sb_status s = list ? SB_OK : SB_FAIL(&e, SB_NO_MEMORY, "out of memory");
     for (size_t i = 0; s == SB_OK && i < n_messages; i++)
-        list[i] = (sb_message){{messages[i].role, strlen(messages[i].role)},
-                               {messages[i].content, strlen(messages[i].content)}};
-    if (s == SB_OK) s = sb_prompter_chat(&m->prompter, list, n_messages, &all, &e);
+        list[i] = (sb_message){.role = {messages[i].role, strlen(messages[i].role)},
+                               .content = {messages[i].content, strlen(messages[i].content)}};
+    const sb_prompt_request r = {.messages = list, .n_messages = n_messages};
+    if (s == SB_OK) s = sb_prompter_chat(&m->prompter, &r, &all, &e);
     if (s == SB_OK) s = give_ids(&all, ids, cap, n_tok, &e);
     sb_free(list);
     sb_ids_deinit(&all);

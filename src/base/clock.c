@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * clock.c - the three clocks; clock_gettime cannot fail for these on Linux. */
+ * clock.c - the clocks; clock_gettime cannot fail for these on Linux. */
 #include "base/clock.h"
 
 #include <time.h>
@@ -19,6 +19,13 @@ uint64_t sb_now_ns(void)
 uint64_t sb_thread_cpu_ns(void)
 {
     return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int64_t sb_now_local_s(void)
+{
+    const time_t now = time(NULL);
+    struct tm local = {0};
+    return (int64_t)now + (localtime_r(&now, &local) ? local.tm_gmtoff : 0);
 }
 
 uint64_t sb_process_cpu_ns(void)

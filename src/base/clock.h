@@ -6,5 +6,6 @@
 
 uint64_t sb_now_ns(void);         /* monotonic wall time */
 uint64_t sb_thread_cpu_ns(void);  /* CPU time of the calling thread */
+int64_t sb_now_local_s(void);     /* wall clock: seconds since 1970 plus the local offset */
 uint64_t sb_process_cpu_ns(void); /* CPU time of the process */
 #endif

@@ -50,7 +50,7 @@ static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, 
     if (eo.n_ctx == 0)
         eo.n_ctx = c->model->hp.n_ctx_train < SB_CHAT_CTX ? c->model->hp.n_ctx_train : SB_CHAT_CTX;
     if (eo.n_rows > eo.n_ctx) eo.n_rows = eo.n_ctx;
-    SB_TRY(sb_prompter_init(&c->prompter, c->model, err));
+    SB_TRY(sb_prompter_init(&c->prompter, c->model, o->template_text, err));
     SB_TRY(sb_engine_new(&c->engine, c->model, o->pool, &eo, err));
     c->n_ctx = eo.n_ctx;
     c->n_rows = eo.n_rows;
@@ -96,13 +96,13 @@ int32_t sb_chat_n_ctx(const sb_chat *c)
 
 bool sb_chat_has_template(const sb_chat *c)
 {
-    return c->model->chat_template.n > 0;
+    return c->prompter.text.n > 0;
 }
 
 sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids *out, sb_error *err)
 {
-    if (r->messages)
-        SB_TRY(sb_prompter_chat(&c->prompter, r->messages, r->n_messages, out, err));
+    if (r->prompt.messages)
+        SB_TRY(sb_prompter_chat(&c->prompter, &r->prompt, out, err));
     else
         SB_TRY(sb_prompter_raw(&c->prompter, r->raw, r->raw_control, out, err));
     if (out->n == 0)

@@ -36,7 +36,8 @@ typedef struct sb_chat sb_chat;
 typedef struct sb_chat_opts {
     sb_engine_opts engine; /* n_ctx 0: the model's own, at most SB_CHAT_CTX */
     sb_pool *pool;
-    sb_meter *meter; /* or NULL: no energy */
+    sb_meter *meter;      /* or NULL: no energy */
+    sb_str template_text; /* a chat template to use instead of the model's own, or empty */
 } sb_chat_opts;
 
 enum { SB_CHAT_CTX = 8192 }; /* positions when nobody says */
@@ -51,10 +52,9 @@ int32_t sb_chat_n_ctx(const sb_chat *c);
 bool sb_chat_has_template(const sb_chat *c);
 
 typedef struct sb_turn_request {
-    const sb_message *messages; /* through the template; NULL: raw */
-    size_t n_messages;
-    sb_str raw;       /* the prompt as it stands, when messages is NULL */
-    bool raw_control; /* control tokens in raw match */
+    sb_prompt_request prompt; /* through the template; its messages NULL: raw */
+    sb_str raw;               /* the prompt as it stands, when there are no messages */
+    bool raw_control;         /* control tokens in raw match */
     sb_sampling sampling;
     int32_t max_tokens; /* -1: until the context is full */
     const sb_str *stops;

@@ -193,8 +193,9 @@ static sb_status ask(run *r, sb_error *err)
     const sb_opt_value *v = a->v;
     const char *system = v[SB_OPT_system].s;
     const sb_str prompt = {r->prompt.p ? r->prompt.p : "", r->prompt.n};
-    const sb_message messages[] = {{{"system", 6}, {system, system ? strlen(system) : 0}},
-                                   {{"user", 4}, prompt}};
+    const sb_message messages[] = {
+        {.role = {"system", 6}, .content = {system, system ? strlen(system) : 0}},
+        {.role = {"user", 4}, .content = prompt}};
     sb_str stops[SB_MAX_STOPS];
     for (int i = 0; i < a->n_stops; i++)
         stops[i] = (sb_str){a->stops[i], strlen(a->stops[i])};
@@ -206,10 +207,9 @@ static sb_status ask(run *r, sb_error *err)
     if (bare && !v[SB_OPT_raw].set)
         sb_term_say("this model has no chat template: it continues the text");
     const bool raw = bare || v[SB_OPT_raw].set;
-    const sb_turn_request rq = {.messages = raw ? NULL : messages + (system ? 0 : 1),
-                                .n_messages = raw      ? 0
-                                              : system ? 2
-                                                       : 1,
+    const sb_prompt_request asked = {.messages = messages + (system ? 0 : 1),
+                                     .n_messages = system ? 2 : 1};
+    const sb_turn_request rq = {.prompt = raw ? (sb_prompt_request){0} : asked,
                                 .raw = prompt,
                                 .raw_control = v[SB_OPT_markers].set,
                                 .sampling = sampling_of(r),

@@ -54,7 +54,8 @@ static sb_status read_advice(sb_model *m, sb_error *err)
     double v = -1;
     SB_TRY(sb_gguf_get_float(m->gguf, &temp, &v, err));
     m->temp = (float)v;
-    return sb_gguf_get_str(m->gguf, "tokenizer.chat_template", &m->chat_template, err);
+    SB_TRY(sb_gguf_get_str(m->gguf, "tokenizer.chat_template", &m->chat_template, err));
+    return sb_gguf_get_str(m->gguf, "tokenizer.chat_template.tool_use", &m->tool_template, err);
 }
 
 static sb_status open_all(sb_model *m, const char *path, bool only_vocab, sb_error *err)

@@ -58,6 +58,7 @@ typedef struct sb_model {
     sb_tokenizer *tok;
     sb_str *strs;         /* token and merge strings handed to the tokenizer */
     sb_str chat_template; /* {NULL, 0} when the file has none */
+    sb_str tool_template; /* the file's own for conversations with tools, or {NULL, 0} */
     float temp;           /* recommended temperature, or -1 */
     sb_plan plan;
 } sb_model;

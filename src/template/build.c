@@ -133,6 +133,30 @@ void sb_val_dict_put(sb_val_ctx *c, sb_val dict, const char *key, sb_val v)
     put(c, dict, text(c, (sb_str){key, strlen(key)}, false), v);
 }
 
+sb_status sb_val_json(sb_val_ctx *c, sb_str json, sb_val *out, sb_error *err)
+{
+    return sb_tpl_json_read(&c->mem, json, out, err);
+}
+
+void sb_val_ctx_set_all(sb_val_ctx *c, sb_val dict)
+{
+    for (size_t i = 0; dict.type == SB_VAL_DICT && i < dict.as.dict->n; i++)
+        put(c, sb_val_of_dict(c->vars, SB_VAL_DICT), dict.as.dict->v[i].k, dict.as.dict->v[i].v);
+}
+
+size_t sb_val_n_items(sb_val v)
+{
+    return v.type == SB_VAL_DICT ? v.as.dict->n : sb_val_is_seq(v) ? v.as.list->n : 0;
+}
+
+bool sb_val_dict_key(sb_val v, size_t i, sb_str *out)
+{
+    if (v.type != SB_VAL_DICT || i >= v.as.dict->n) return false;
+    const sb_val *k = &v.as.dict->v[i].k;
+    *out = (sb_str){k->as.s.p, k->as.s.n};
+    return true;
+}
+
 void sb_val_ctx_set(sb_val_ctx *c, const char *name, sb_val v)
 {
     sb_val_dict_put(c, sb_val_of_dict(c->vars, SB_VAL_DICT), name, v);

@@ -46,7 +46,6 @@ static sb_status same(sb_run *r, sb_val a, sb_val b, bool *out)
 /* Tests that look at the type alone. */
 static bool of_type(unsigned id, sb_val v)
 {
-    int64_t i;
     double f;
     switch (id) {
     case SB_TEST_boolean:
@@ -66,9 +65,9 @@ static bool of_type(unsigned id, sb_val v)
     case SB_TEST_number:
         return sb_val_number(v, &f);
     case SB_TEST_integer:
-        return v.type == SB_VAL_INT && sb_val_whole(v, &i);
+        return v.type == SB_VAL_INT || (v.type == SB_VAL_FLOAT && v.id == SB_FLOAT_BIG_INT);
     case SB_TEST_float:
-        return v.type == SB_VAL_FLOAT;
+        return v.type == SB_VAL_FLOAT && v.id != SB_FLOAT_BIG_INT;
     case SB_TEST_true:
         return v.type == SB_VAL_BOOL && v.as.b;
     case SB_TEST_false:

@@ -158,69 +158,6 @@ static sb_status f_length(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 
 /* ---- numbers ---- */
 
-/* Digits of a base with an optional sign and white space around. */
-static bool read_int(sb_val s, int64_t base, int64_t *out)
-{
-    s = sb_text_trim(s, NULL, SB_TRIM_LEFT | SB_TRIM_RIGHT);
-    size_t i = 0;
-    const bool minus = s.as.s.n && s.as.s.p[0] == '-';
-    if (s.as.s.n && (minus || s.as.s.p[0] == '+')) i++;
-    int64_t v = 0;
-    if (i == s.as.s.n || base < 2 || base > 36) return false;
-    for (; i < s.as.s.n; i++) {
-        const char c = s.as.s.p[i];
-        const int64_t d = c >= '0' && c <= '9'                     ? c - '0'
-                          : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
-                                                                   : 99;
-        if (d >= base || ckd_mul(&v, v, base) || (minus ? ckd_sub(&v, v, d) : ckd_add(&v, v, d)))
-            return false;
-    }
-    *out = v;
-    return true;
-}
-
-/* A plain decimal number; the dot is taken out first, as strtod would want the locale's. */
-static bool read_float(sb_val s, double *out)
-{
-    char text[64];
-    size_t o = 0;
-    int shift = 0;
-    bool dot = false, digit = false, exp = false;
-    s = sb_text_trim(s, NULL, SB_TRIM_LEFT | SB_TRIM_RIGHT);
-    if (!s.as.s.n || s.as.s.n > 40) return false;
-    for (size_t i = 0; i < s.as.s.n && !exp; i++) {
-        const char c = s.as.s.p[i];
-        if ((c | 0x20) == 'e' && digit) {
-            int64_t e = 0;
-            if (!read_int(sb_text_cut(s, i + 1, s.as.s.n - i - 1), 10, &e) || e > 999 || e < -999)
-                return false;
-            shift += (int)e;
-            exp = true;
-        } else if (c == '.' && !dot) {
-            dot = true;
-        } else if (c >= '0' && c <= '9') {
-            digit = true;
-            shift -= dot;
-            text[o++] = c;
-        } else if (i == 0 && (c == '-' || c == '+')) {
-            text[o++] = c;
-        } else {
-            return false;
-        }
-    }
-    if (!digit) return false;
-    text[o++] = 'e';
-    if (shift < 0) text[o++] = '-';
-    const int s10 = abs(shift);
-    text[o++] = (char)('0' + s10 / 1000);
-    text[o++] = (char)('0' + s10 / 100 % 10);
-    text[o++] = (char)('0' + s10 / 10 % 10);
-    text[o++] = (char)('0' + s10 % 10);
-    text[o] = 0;
-    *out = strtod(text, NULL);
-    return true;
-}
-
 static sb_status f_int(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
     const sb_val *other = sb_tpl_arg(r, a, 0, "default");
@@ -228,10 +165,10 @@ static sb_status f_int(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     double f;
     SB_TRY(sb_tpl_arg_int(r, a, 1, "base", 10, &base));
     const bool content = sb_val_has_content(v);
-    bool ok = sb_val_whole(v, &i) || (sb_val_is_str(v) && read_int(v, base, &i));
+    bool ok = sb_val_whole(v, &i) || (sb_val_is_str(v) && sb_tpl_read_int(v, base, &i));
     if (!ok && (v.type == SB_VAL_FLOAT || sb_val_is_str(v))) {
         f = v.as.f;
-        ok = v.type == SB_VAL_FLOAT || read_float(v, &f);
+        ok = v.type == SB_VAL_FLOAT || sb_tpl_read_float(v, &f);
         ok = ok && f > -9.2e18 && f < 9.2e18;
         if (ok) i = (int64_t)f;
     }
@@ -244,7 +181,7 @@ static sb_status f_float(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
     const sb_val *other = sb_tpl_arg(r, a, 0, "default");
     double f = 0;
-    const bool ok = sb_val_number(v, &f) || (sb_val_is_str(v) && read_float(v, &f));
+    const bool ok = sb_val_number(v, &f) || (sb_val_is_str(v) && sb_tpl_read_float(v, &f));
     *out = (sb_val){.type = SB_VAL_FLOAT, .from_content = sb_val_has_content(v), .as.f = f};
     if (!ok && other) *out = *other;
     return SB_OK;

@@ -161,6 +161,8 @@ static sb_status scalar(sb_text *b, sb_val v)
         n = (size_t)snprintf(text, sizeof text, "%lld", (long long)v.as.i);
         break;
     case SB_VAL_FLOAT:
+        if (v.id == SB_FLOAT_BIG_INT)
+            return sb_text_add_raw(b, v.as.big.digits, v.as.big.n, v.from_content);
         n = sb_tpl_float_text(v.as.f, text);
         break;
     case SB_VAL_STR:

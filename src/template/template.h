@@ -46,11 +46,16 @@ typedef enum sb_val_type {
 typedef struct sb_val {
     uint8_t type;      /* sb_val_type */
     bool from_content; /* of a scalar, or of a string without marks */
-    uint16_t id;       /* function or method */
+    uint16_t id;       /* function, method, or of a float SB_FLOAT_BIG_INT */
     union {
         bool b;
         int64_t i;
         double f;
+        struct {
+            double f; /* nearly */
+            const char *digits;
+            size_t n;
+        } big; /* a whole number from outside that no int64 holds: printed as it came */
         struct {
             const char *p;
             size_t n;
@@ -86,12 +91,20 @@ sb_val sb_val_trusted(sb_val_ctx *c, sb_str s);
 sb_val sb_val_list(sb_val_ctx *c);
 void sb_val_list_add(sb_val_ctx *c, sb_val list, sb_val item);
 sb_val sb_val_dict(sb_val_ctx *c);
+/* JSON text as a value, all of it content. Fails on the spot, with the byte; json is copied. */
+sb_status sb_val_json(sb_val_ctx *c, sb_str json, sb_val *out, sb_error *err) SB_MUST_USE;
 /* The key is content, as in JSON from outside; a later value replaces an earlier one. */
 void sb_val_dict_set(sb_val_ctx *c, sb_val dict, sb_str key, sb_val v);
 /* The key is one of our own words: "role", "content". */
 void sb_val_dict_put(sb_val_ctx *c, sb_val dict, const char *key, sb_val v);
 /* A variable of the template: messages, add_generation_prompt, bos_token, tools ... */
 void sb_val_ctx_set(sb_val_ctx *c, const char *name, sb_val v);
+/* Every key of a dict as a variable. */
+void sb_val_ctx_set_all(sb_val_ctx *c, sb_val dict);
+/* Of a list or dict; 0 of all else. */
+size_t sb_val_n_items(sb_val v);
+/* Looks through the keys of a dict, in order; false when i is past the last or v is no dict. */
+bool sb_val_dict_key(sb_val v, size_t i, sb_str *out);
 /* What strftime_now() calls now: seconds since 1970 plus the local offset. Unset: it is refused. */
 void sb_val_ctx_set_now(sb_val_ctx *c, int64_t local_s);
 

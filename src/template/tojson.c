@@ -135,6 +135,8 @@ static sb_status write_scalar(writer *w, sb_val v)
     if (v.type == SB_VAL_BOOL) return raw(w, v.as.b ? "true" : "false");
     if (v.type == SB_VAL_INT) {
         n = (size_t)snprintf(text, sizeof text, "%lld", (long long)v.as.i);
+    } else if (v.type == SB_VAL_FLOAT && v.id == SB_FLOAT_BIG_INT) {
+        return sb_text_add_raw(&w->b, v.as.big.digits, v.as.big.n, v.from_content);
     } else if (v.type == SB_VAL_FLOAT) {
         if (v.as.f != v.as.f) return raw(w, "NaN");
         if (v.as.f > 1.7976931348623157e308) return raw(w, "Infinity");

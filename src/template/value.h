@@ -108,6 +108,17 @@ sb_status sb_text_repeat(sb_run *r, sb_val s, int64_t times, sb_val *out);
 typedef enum sb_case { SB_CASE_UPPER, SB_CASE_LOWER, SB_CASE_TITLE, SB_CASE_CAPITAL } sb_case;
 sb_status sb_text_case(sb_run *r, sb_val s, sb_case how, sb_val *out);
 
+/* numbers and JSON from text (numbers.c, json.c) */
+/* Digits of a base with an optional sign and white space around. */
+bool sb_tpl_read_int(sb_val s, int64_t base, int64_t *out);
+/* A plain decimal number with white space around. */
+bool sb_tpl_read_float(sb_val s, double *out);
+enum { SB_FLOAT_BIG_INT = 1 };
+/* A number of JSON, checked to be one; p is kept. */
+sb_val sb_tpl_number(const char *p, size_t n, bool is_int);
+/* One JSON value, all of it content; the result lives in mem. */
+sb_status sb_tpl_json_read(sb_region *mem, sb_str json, sb_val *out, sb_error *err);
+
 /* printing (print.c, tojson.c) */
 sb_status sb_tpl_str(sb_run *r, sb_val v, sb_val *out); /* what {{ v }} prints */
 size_t sb_tpl_float_text(double f, char out[40]);
