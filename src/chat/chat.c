@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "engine/stops.h"
+#include "chat/answer.h"
 
 #include <string.h>
 
@@ -13,6 +13,7 @@ struct sb_chat {
     sb_model *model;
     sb_engine *engine;
     sb_prompter prompter;
+    sb_output_format format;
     sb_meter *meter;
     int32_t n_ctx, n_rows;
     uint64_t n_turns;
@@ -25,12 +26,8 @@ typedef struct turn_run {
     sb_turn *out;
     sb_session *session;
     sb_sampler *sampler;
-    sb_stops stops;
-    sb_detok detok;
-    sb_buf piece; /* text of the last token */
-    sb_buf shown; /* of it, what may be shown */
+    sb_answer answer;
     int32_t next; /* the id drawn last */
-    bool stopped_by_reader;
 } turn_run;
 
 const char *sb_finish_word(sb_finish f)
@@ -41,6 +38,11 @@ const char *sb_finish_word(sb_finish f)
 #undef X
     };
     return word[f];
+}
+
+static bool has_token(void *ctx, sb_str text)
+{
+    return sb_tokenizer_find(ctx, text) >= 0;
 }
 
 static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, sb_error *err)
@@ -55,6 +57,9 @@ static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, 
     c->n_ctx = eo.n_ctx;
     c->n_rows = eo.n_rows;
     c->meter = o->meter;
+    c->format = o->format != SB_OUTPUT_AUTO
+                    ? o->format
+                    : sb_output_recognise(c->prompter.text, has_token, c->model->tok);
     return SB_OK;
 }
 
@@ -94,6 +99,11 @@ int32_t sb_chat_n_ctx(const sb_chat *c)
     return c->n_ctx;
 }
 
+sb_output_format sb_chat_format(const sb_chat *c)
+{
+    return c->format;
+}
+
 bool sb_chat_has_template(const sb_chat *c)
 {
     return c->prompter.text.n > 0;
@@ -117,7 +127,7 @@ sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids 
 
 static bool is_cancelled(const turn_run *t)
 {
-    return t->stopped_by_reader || (t->r->cancel && atomic_load(t->r->cancel));
+    return t->answer.stopped_by_reader || (t->r->cancel && atomic_load(t->r->cancel));
 }
 
 static sb_status prefill(turn_run *t, sb_error *err)
@@ -157,17 +167,6 @@ static sb_status keep_logprobs(turn_run *t, const float *logits, sb_error *err)
     return SB_OK;
 }
 
-/* Hands out what may be shown. */
-static sb_status show(turn_run *t, sb_error *err)
-{
-    if (t->shown.n == 0) return SB_OK;
-    SB_TRY(sb_buf_add(&t->out->text, t->shown.p, t->shown.n, err));
-    if (t->r->on_text && !t->r->on_text(t->r->ctx, (sb_str){t->shown.p, t->shown.n}))
-        t->stopped_by_reader = true;
-    sb_buf_clear(&t->shown);
-    return SB_OK;
-}
-
 /* Draws the next id; false in *go_on when the answer is over. */
 static sb_status take_token(turn_run *t, bool *go_on, sb_error *err)
 {
@@ -181,11 +180,8 @@ static sb_status take_token(turn_run *t, bool *go_on, sb_error *err)
     }
     SB_TRY(keep_logprobs(t, logits, err));
     SB_TRY(sb_ids_add(&o->ids, t->next, err));
-    sb_buf_clear(&t->piece);
-    SB_TRY(sb_detok_push(&t->detok, t->c->model->tok, t->next, false, &t->piece, err));
-    SB_TRY(sb_stops_push(&t->stops, (sb_str){t->piece.p, t->piece.n}, &t->shown, err));
-    SB_TRY(show(t, err));
-    if (t->stops.i_hit >= 0)
+    SB_TRY(sb_answer_take(&t->answer, t->next, err));
+    if (sb_answer_is_stopped(&t->answer))
         o->finish = SB_FINISH_STOP;
     else if (is_cancelled(t))
         o->finish = SB_FINISH_CANCELLED;
@@ -209,13 +205,9 @@ static sb_status decode(turn_run *t, sb_error *err)
         if (t->c->meter) sb_meter_tick(t->c->meter);
         SB_TRY(take_token(t, &go_on, err));
     }
-    /* An answer cut inside a character drops the piece; one that ended keeps what it said. */
-    sb_buf_clear(&t->piece);
-    SB_TRY(sb_detok_finish(&t->detok, t->out->finish != SB_FINISH_STOP, &t->piece, err));
-    if (t->piece.n)
-        SB_TRY(sb_stops_push(&t->stops, (sb_str){t->piece.p, t->piece.n}, &t->shown, err));
-    SB_TRY(sb_stops_finish(&t->stops, &t->shown, err));
-    return show(t, err);
+    SB_TRY(sb_answer_finish(&t->answer, t->out->finish != SB_FINISH_STOP, err));
+    if (t->out->finish == SB_FINISH_STOP && t->out->n_calls) t->out->finish = SB_FINISH_TOOL_CALLS;
+    return SB_OK;
 }
 
 static sb_status run_turn(turn_run *t, sb_error *err)
@@ -243,6 +235,8 @@ static void init_turn(sb_turn *o)
 {
     memset(o, 0, sizeof *o);
     sb_buf_init(&o->text, SB_MAX_PROMPT_BYTES, "answer");
+    sb_buf_init(&o->content, SB_MAX_PROMPT_BYTES, "answer");
+    sb_buf_init(&o->reasoning, SB_MAX_PROMPT_BYTES, "reasoning");
     sb_ids_init(&o->prompt_ids, SB_MAX_PROMPT_BYTES);
     sb_ids_init(&o->ids, SB_MAX_CTX);
 }
@@ -252,18 +246,14 @@ sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out, sb_er
     sb_turn o;
     init_turn(&o);
     turn_run t = {.c = c, .r = r, .out = &o};
-    sb_buf_init(&t.piece, SB_MAX_PROMPT_BYTES, "text of one token");
-    sb_buf_init(&t.shown, SB_MAX_PROMPT_BYTES, "text to show");
     sb_status s = sb_chat_prompt_ids(c, r, &o.prompt_ids, err);
-    if (s == SB_OK) s = sb_stops_init(&t.stops, r->stops, r->n_stops, err);
+    if (s == SB_OK) s = sb_answer_init(&t.answer, c->model->tok, c->format, r, &o, err);
     if (s == SB_OK) s = sb_sampler_new(&t.sampler, c->model->hp.n_vocab, &r->sampling, err);
     if (s == SB_OK) s = sb_session_open(&t.session, c->engine, ++c->n_turns, err);
     if (s == SB_OK) s = run_turn(&t, err);
     sb_session_close(t.session);
     sb_sampler_free(t.sampler);
-    sb_stops_deinit(&t.stops);
-    sb_buf_deinit(&t.shown);
-    sb_buf_deinit(&t.piece);
+    sb_answer_deinit(&t.answer);
     if (s == SB_OK)
         *out = o;
     else
@@ -274,9 +264,17 @@ sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out, sb_er
 void sb_turn_deinit(sb_turn *t)
 {
     if (!t) return;
+    for (size_t i = 0; i < t->n_calls; i++) {
+        sb_free((char *)t->calls[i].id.p);
+        sb_free((char *)t->calls[i].name.p);
+        sb_free((char *)t->calls[i].arguments.p);
+    }
+    sb_free(t->calls);
     sb_free(t->logprobs);
     sb_ids_deinit(&t->ids);
     sb_ids_deinit(&t->prompt_ids);
+    sb_buf_deinit(&t->reasoning);
+    sb_buf_deinit(&t->content);
     sb_buf_deinit(&t->text);
     memset(t, 0, sizeof *t);
 }

@@ -4,7 +4,8 @@
  *
  * Purpose     What the command and the server share. It knows no terminal and no socket.
  * Invariants  Text of messages never becomes a control token. An answer is whole UTF-8, and no part
- *             of a stop string is ever handed out.
+ *             of a stop string is ever handed out. Events put together are content, reasoning and
+ *             calls of the result. A raw prompt's answer is content, whatever it looks like.
  * Ownership   sb_chat owns model and engine and borrows pool and meter. A result is released with
  *             sb_turn_deinit().
  * Errors      As the rooms below; a failed turn leaves the chat usable. A cancelled turn is no
@@ -19,6 +20,7 @@
 #include "energy/meter.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "output/output.h"
 #include "prompt/prompt.h"
 
 #include <stdatomic.h>
@@ -36,8 +38,9 @@ typedef struct sb_chat sb_chat;
 typedef struct sb_chat_opts {
     sb_engine_opts engine; /* n_ctx 0: the model's own, at most SB_CHAT_CTX */
     sb_pool *pool;
-    sb_meter *meter;      /* or NULL: no energy */
-    sb_str template_text; /* a chat template to use instead of the model's own, or empty */
+    sb_meter *meter;         /* or NULL: no energy */
+    sb_str template_text;    /* a chat template to use instead of the model's own, or empty */
+    sb_output_format format; /* how answers are read; 0: as the template tells */
 } sb_chat_opts;
 
 enum { SB_CHAT_CTX = 8192 }; /* positions when nobody says */
@@ -49,6 +52,8 @@ const sb_model *sb_chat_model(const sb_chat *c);
 sb_engine *sb_chat_engine(const sb_chat *c);
 /* Positions of a turn, prompt and answer together. */
 int32_t sb_chat_n_ctx(const sb_chat *c);
+/* How the model's answers are read. */
+sb_output_format sb_chat_format(const sb_chat *c);
 bool sb_chat_has_template(const sb_chat *c);
 
 typedef struct sb_turn_request {
@@ -61,8 +66,9 @@ typedef struct sb_turn_request {
     int32_t n_stops;
     int32_t n_logprobs;        /* alternatives kept per token, -1 = none at all, at most 20 */
     const atomic_bool *cancel; /* or NULL */
-    /* Text as it can be shown; returning false cancels. May be NULL. */
-    bool (*on_text)(void *ctx, sb_str text);
+    /* Content, reasoning and tool calls as they become certain; returning false cancels. May be
+     * NULL. */
+    bool (*on_event)(void *ctx, const sb_output_event *e);
     /* Prompt tokens done of all. May be NULL. */
     void (*on_prefill)(void *ctx, int32_t n_done, int32_t n_all);
     void *ctx;
@@ -79,7 +85,10 @@ typedef struct sb_token_logprob {
 } sb_token_logprob;
 
 typedef struct sb_turn {
-    sb_buf text;
+    sb_buf text;               /* all of the answer, its markers included */
+    sb_buf content, reasoning; /* its parts */
+    sb_tool_call *calls;       /* [n_calls] or NULL; every text ends with a NUL, too */
+    size_t n_calls;
     sb_ids prompt_ids, ids;     /* ids: what was generated, the end token excluded */
     sb_token_logprob *logprobs; /* [ids.n] or NULL */
     size_t cap_logprobs;

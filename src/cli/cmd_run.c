@@ -70,10 +70,25 @@ static sb_status run_open(run *r, sb_error *err)
     return sb_chat_open(&r->chat, r->path.p, &o, err);
 }
 
-/* Text to standard output at once: the reader sees the first word when it is there. */
-static bool show_text(void *ctx, sb_str text)
+/* What a model thinks is for people who watch: dimmed, on standard error. */
+static void show_thinking(sb_str text)
+{
+    if (!isatty(2)) return;
+    sb_out o;
+    sb_out_init(&o, 2);
+    sb_out_add(&o, "\033[2m", 4);
+    sb_out_escaped(&o, text, true);
+    sb_out_add(&o, "\033[0m", 4);
+    sb_out_flush(&o);
+}
+
+/* Content to standard output at once: the reader sees the first word when it is there. */
+static bool show_event(void *ctx, const sb_output_event *e)
 {
     sb_out *o = ((const run *)ctx)->c->out;
+    const sb_str text = e->text;
+    if (e->kind == SB_OUTPUT_REASONING) show_thinking(text);
+    if (e->kind != SB_OUTPUT_CONTENT) return o->why == 0;
     if (o->tty)
         sb_out_escaped(o, text, true); /* a model may say ESC, too */
     else
@@ -132,12 +147,32 @@ static json_t *logprobs_of(const run *r, const sb_turn *t)
     return NULL;
 }
 
+/* [{id, name, arguments}], the arguments as JSON text. */
+static json_t *calls_of(const sb_turn *t)
+{
+    json_t *all = json_array();
+    bool ok = all != NULL;
+    for (size_t i = 0; ok && i < t->n_calls; i++) {
+        json_t *one = json_object();
+        sb_json_put(one, "id", sb_json_text(t->calls[i].id), &ok);
+        sb_json_put(one, "name", sb_json_text(t->calls[i].name), &ok);
+        sb_json_put(one, "arguments", sb_json_text(t->calls[i].arguments), &ok);
+        ok &= json_array_append_new(all, one) == 0;
+    }
+    if (ok) return all;
+    json_decref(all);
+    return NULL;
+}
+
 static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
 {
     const sb_opt_value *v = r->c->args->v;
     json_t *o = json_object();
     bool ok = o != NULL;
     sb_json_put(o, "text", sb_json_text((sb_str){t->text.p, t->text.n}), &ok);
+    sb_json_put(o, "content", sb_json_text((sb_str){t->content.p, t->content.n}), &ok);
+    sb_json_put(o, "reasoning", sb_json_text((sb_str){t->reasoning.p, t->reasoning.n}), &ok);
+    sb_json_put(o, "tool_calls", calls_of(t), &ok);
     sb_json_put(o, "prompt_ids", sb_json_ids(t->prompt_ids.v, t->prompt_ids.n), &ok);
     sb_json_put(o, "ids", sb_json_ids(t->ids.v, t->ids.n), &ok);
     sb_json_put(o, "finish_reason", json_string(sb_finish_word(t->finish)), &ok);
@@ -158,7 +193,7 @@ static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
 /* "35 + 8 tokens in 0.21 s (prefill 400 tokens/s, decode 80 tokens/s), about 0.9 J ..." */
 static void say_cost(const run *r, const sb_turn *t)
 {
-    char energy[320];
+    char energy[SB_ENERGY_TEXT_BYTES];
     const double prompt_s = (double)t->prefill_ns / 1e9, decode_s = (double)t->decode_ns / 1e9;
     sb_energy_text(&t->energy, energy, sizeof energy);
     sb_term_say("%zu + %zu tokens in %.2f s (prefill %.1f tokens/s, decode %.1f tokens/s), %s",
@@ -218,7 +253,7 @@ static sb_status ask(run *r, sb_error *err)
                                 .n_stops = a->n_stops,
                                 .n_logprobs = (int32_t)v[SB_OPT_logprobs].i,
                                 .cancel = sb_stop_flag(),
-                                .on_text = v[SB_OPT_json].set ? NULL : show_text,
+                                .on_event = v[SB_OPT_json].set ? NULL : show_event,
                                 .ctx = r};
     return answer(r, &rq, err);
 }

@@ -109,11 +109,12 @@ typedef struct reader {
     size_t n, n_calls, stop_after;
 } reader;
 
-static bool on_text(void *ctx, sb_str text)
+static bool on_event(void *ctx, const sb_output_event *e)
 {
     reader *r = ctx;
-    memcpy(r->text + r->n, text.p, text.n);
-    r->n += text.n;
+    assert_int_equal(e->kind, SB_OUTPUT_CONTENT);
+    memcpy(r->text + r->n, e->text.p, e->text.n);
+    r->n += e->text.n;
     return ++r->n_calls != r->stop_after;
 }
 
@@ -124,7 +125,7 @@ static void turns_end_as_they_say(void **state)
     reader read = {0};
     sb_turn_request r = ask(&m, 1);
     sb_turn first, again;
-    r.on_text = on_text, r.ctx = &read, r.n_logprobs = 3;
+    r.on_event = on_event, r.ctx = &read, r.n_logprobs = 3;
     assert_int_equal(sb_chat_turn(chat, &r, &first, NULL), SB_OK);
     assert_true(first.finish == SB_FINISH_LENGTH || first.finish == SB_FINISH_STOP);
     assert_int_equal(read.n, first.text.n);
@@ -136,14 +137,14 @@ static void turns_end_as_they_say(void **state)
     /* The same again, cut by a stop string that is the first character shown. */
     assert_true(first.text.n > 0);
     const sb_str stop = {first.text.p, 1};
-    r.stops = &stop, r.n_stops = 1, r.on_text = NULL;
+    r.stops = &stop, r.n_stops = 1, r.on_event = NULL;
     assert_int_equal(sb_chat_turn(chat, &r, &again, NULL), SB_OK);
     assert_int_equal(again.finish, SB_FINISH_STOP);
     assert_int_equal(again.text.n, 0);
     sb_turn_deinit(&again);
     r.n_stops = 0;
     read = (reader){.stop_after = 1};
-    r.on_text = on_text;
+    r.on_event = on_event;
     assert_int_equal(sb_chat_turn(chat, &r, &again, NULL), SB_OK);
     assert_int_equal(again.finish, SB_FINISH_CANCELLED);
     assert_true(again.ids.n < first.ids.n || first.ids.n == 1);
