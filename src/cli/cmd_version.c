@@ -3,9 +3,11 @@
 #include "sobre.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/cli.h"
 #include "cli/json_out.h"
+#include "energy/meter.h"
 #include "kernels/kernels.h"
 
 sb_status sb_cmd_version(const sb_cli *c, sb_error *err)
@@ -14,9 +16,18 @@ sb_status sb_cmd_version(const sb_cli *c, sb_error *err)
     char version[32];
     (void)snprintf(version, sizeof version, "%d.%d.%d", SOBRE_VERSION_MAJOR, SOBRE_VERSION_MINOR,
                    SOBRE_VERSION_PATCH);
+    const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
+    sb_meter *meter;
+    SB_TRY(sb_meter_open(&meter, &roots, err));
+    sb_status s = SB_OK;
     if (c->args->v[SB_OPT_json].set)
-        return sb_json_print(c->out,
-                             json_pack("{s:s, s:s}", "version", version, "kernels", kernels), err);
-    sb_out_addf(c->out, "sobre %s (kernels: %s)\n", version, kernels);
-    return SB_OK;
+        s = sb_json_print(c->out,
+                          json_pack("{s:s, s:s, s:s}", "version", version, "kernels", kernels,
+                                    "meter", sb_meter_name(meter)),
+                          err);
+    else
+        sb_out_addf(c->out, "sobre %s (kernels: %s; energy: %s)\n", version, kernels,
+                    sb_meter_name(meter));
+    sb_meter_close(meter);
+    return s;
 }

@@ -56,6 +56,6 @@ void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes)
     number(mid, sizeof mid, e->energy_uj, digits, NEAREST);
     number(lo, sizeof lo, e->lo_uj, digits, DOWN);
     number(hi, sizeof hi, e->hi_uj, digits, UP);
-    (void)snprintf(out, out_bytes, "%s%s (%s to %s), %s: %s", measured ? "" : "about ", mid, lo, hi,
-                   sb_energy_source_name(e->source), e->meter);
+    (void)snprintf(out, out_bytes, "%s%s (%s to %s), %s: %s (%s)", measured ? "" : "about ", mid,
+                   lo, hi, sb_energy_source_name(e->source), e->meter, e->scope);
 }

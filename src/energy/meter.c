@@ -17,19 +17,89 @@
 #include "base/clock.h"
 #include "energy/internal.h"
 
-enum { STAT_BYTES = 512, TICK_NS = 1000000000, UPDATE_NS = 2000000 };
+enum { STAT_BYTES = 512, TICK_NS = 1000000000, HINT_BYTES = 240, NAME_BYTES = 64 };
 
 struct sb_meter {
-    sb_rapl rapl;
+    sb_counters counters;
+    bool perf_refused, refused, broken; /* why there are none */
     int stat_fd;
     uint64_t ns_per_tick; /* of /proc/stat */
     uint64_t last_tick_ns;
     sb_cpu_power cpu;
+    char hint[HINT_BYTES], name[NAME_BYTES];
 };
 
-static const char hint[] =
-    "the CPU's energy counters may not be read by this user; to allow it until the next boot: "
-    "sudo chmod a+r /sys/class/powercap/*/energy_uj /sys/class/powercap/*/*/energy_uj";
+/* What the counters are called, by the kinds that are there. */
+static const struct {
+    sb_counter_kind kind;
+    const char *name, *with_dram;
+    const char *scope, *scope_with_dram; /* these name what is not seen */
+} words[] = {
+    {SB_COUNTER_PACKAGE, "package", "package+dram",
+     "CPU packages with idle power, this process's share by CPU time; not power supply, fans, "
+     "disks, memory",
+     "CPU packages and memory with idle power, this process's share by CPU time; not power supply, "
+     "fans, disks"},
+    {SB_COUNTER_PLATFORM, "psys", "psys",
+     "what the board feeds its psys counter, with idle power, this process's share by CPU time; "
+     "boards differ; not all losses of the power supply",
+     ""},
+    {SB_COUNTER_GUEST, "guest tree", "guest tree",
+     "what the host counts for this guest, renewed every few seconds, this process's share by CPU "
+     "time; not power supply, fans, disks",
+     ""},
+};
+
+static size_t words_of(const sb_counters *c)
+{
+    size_t i = 0;
+    while (i + 1 < SB_ARRAY_LEN(words) && words[i].kind != c->v[0].kind)
+        i++;
+    return i;
+}
+
+/* dram: whether memory is among what is counted. */
+static void name_counters(const sb_counters *c, bool dram, char *out, size_t out_bytes)
+{
+    int n = 0;
+    for (int i = 0; i < c->n; i++)
+        n += c->v[i].mirror_of < 0 && (dram || c->v[i].kind != SB_COUNTER_DRAM);
+    const size_t i = words_of(c);
+    (void)snprintf(out, out_bytes, "%s %s, %d counter%s", c->source,
+                   dram ? words[i].with_dram : words[i].name, n, n == 1 ? "" : "s");
+}
+
+/* The next step for a user who may not read what is there. A capability on the program lasts and
+ * concerns it alone, so it is named where it helps. */
+static void make_hint(sb_meter *m)
+{
+    char self[128];
+    if (m->counters.n > 0 || (!m->refused && !m->perf_refused)) return;
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    const bool known = n > 0 && (size_t)n < sizeof self - 1;
+    self[known ? n : 0] = 0;
+    if (m->perf_refused)
+        (void)snprintf(m->hint, sizeof m->hint,
+                       "the CPU's energy counters may not be read by this user; to allow it for "
+                       "this program: sudo setcap cap_perfmon=ep %s",
+                       known ? self : "PATH_OF_SOBRE");
+    else
+        (void)snprintf(m->hint, sizeof m->hint,
+                       "the CPU's energy counters may not be read by this user; to allow it until "
+                       "the next boot: sudo chmod a+r /sys/class/powercap/*/energy_uj "
+                       "/sys/class/powercap/*/*/energy_uj");
+}
+
+static void open_counters(sb_meter *m, const char *sysfs, const sb_perf_calls *perf)
+{
+    sb_perf_open(&m->counters, sysfs, perf);
+    m->perf_refused = m->counters.refused;
+    m->broken = m->counters.broken;
+    if (m->counters.n > 0) return;
+    sb_powercap_open(&m->counters, sysfs);
+    m->refused = m->counters.refused;
+    m->broken = m->broken || m->counters.broken;
+}
 
 sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *err)
 {
@@ -37,14 +107,19 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
     const char *proc = roots && roots->proc ? roots->proc : "";
     sb_meter *m = sb_calloc(1, sizeof *m);
     if (!m) return SB_FAIL(err, SB_NO_MEMORY, "energy meter: no memory");
-    sb_rapl_open(&m->rapl, sysfs);
+    open_counters(m, sysfs, roots ? roots->perf : NULL);
+    make_hint(m);
     m->cpu = sb_cpu_power_find(proc);
-    char path[512];
-    const int n = snprintf(path, sizeof path, "%s/proc/stat", proc);
-    m->stat_fd = n > 0 && (size_t)n < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    m->stat_fd = sb_energy_open(proc, "proc", "stat");
     const long hz = sysconf(_SC_CLK_TCK);
     m->ns_per_tick = hz > 0 ? 1000000000u / (uint64_t)hz : 10000000u;
     m->last_tick_ns = sb_now_ns();
+    if (m->counters.n > 0)
+        name_counters(&m->counters, sb_counters_have(&m->counters, SB_COUNTER_DRAM), m->name,
+                      sizeof m->name);
+    else
+        (void)snprintf(m->name, sizeof m->name, "%s, %u mW per busy thread", m->cpu.label,
+                       m->cpu.milliwatts);
     *out = m;
     return SB_OK;
 }
@@ -52,14 +127,19 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
 void sb_meter_close(sb_meter *m)
 {
     if (!m) return;
-    sb_rapl_close(&m->rapl);
+    sb_counters_close(&m->counters);
     if (m->stat_fd >= 0) (void)close(m->stat_fd);
     sb_free(m);
 }
 
 const char *sb_meter_hint(const sb_meter *m)
 {
-    return m->rapl.refused ? hint : NULL;
+    return m->hint[0] ? m->hint : NULL;
+}
+
+const char *sb_meter_name(const sb_meter *m)
+{
+    return m->name;
 }
 
 /* Busy time of all processors of the machine: user, nice, system, irq, softirq. 0 = not known. */
@@ -84,14 +164,14 @@ static uint64_t host_busy_ns(const sb_meter *m)
 
 static sb_meter_mark mark_now(sb_meter *m)
 {
-    const bool metered = m->rapl.n_zones > 0;
-    if (metered) sb_rapl_tick(&m->rapl);
+    const bool metered = m->counters.n > 0;
+    if (metered) sb_counters_tick(&m->counters);
     m->last_tick_ns = sb_now_ns();
     return (sb_meter_mark){.now_ns = m->last_tick_ns,
                            .cpu_ns = sb_process_cpu_ns(),
                            .host_busy_ns = metered ? host_busy_ns(m) : 0,
-                           .sum_uj = m->rapl.sum_uj,
-                           .n_lost = m->rapl.n_lost};
+                           .sum_uj = m->counters.sum_uj,
+                           .n_lost = m->counters.n_lost};
 }
 
 sb_meter_mark sb_meter_begin(sb_meter *m)
@@ -101,8 +181,8 @@ sb_meter_mark sb_meter_begin(sb_meter *m)
 
 void sb_meter_tick(sb_meter *m)
 {
-    if (m->rapl.n_zones == 0 || sb_now_ns() - m->last_tick_ns < TICK_NS) return;
-    sb_rapl_tick(&m->rapl);
+    if (m->counters.n == 0 || sb_now_ns() - m->last_tick_ns < TICK_NS) return;
+    sb_counters_tick(&m->counters);
     m->last_tick_ns = sb_now_ns();
 }
 
@@ -120,24 +200,22 @@ static void estimate(const sb_meter *m, sb_energy *e, const char *why)
     (void)snprintf(e->meter, sizeof e->meter, "%s, %u mW per busy thread", m->cpu.label,
                    m->cpu.milliwatts);
     (void)snprintf(e->scope, sizeof e->scope,
-                   "%s; CPU time of this process times a coefficient (%s), not calibrated on this "
-                   "machine",
-                   why, m->cpu.basis);
+                   "%s; CPU time of this process x a coefficient (%s), not calibrated here", why,
+                   m->cpu.basis);
 }
 
-/* False when the counters did not move: the stretch was shorter than their step. */
-static bool measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_mark *b, sb_energy *e)
+static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_mark *b, sb_energy *e)
 {
     const double all_uj = (double)(b->sum_uj - a->sum_uj);
-    if (all_uj <= 0) return false;
     const double own = (double)e->cpu_ns;
     const bool host_known = a->host_busy_ns > 0 && b->host_busy_ns > a->host_busy_ns;
     const double host = host_known ? (double)(b->host_busy_ns - a->host_busy_ns) : own;
     const double other = host > own ? host - own : 0; /* /proc/stat steps by 10 ms */
     const double sum = own + other;
     e->ratio = sum > 0 ? own / sum : 1;
-    /* The counters step about once a millisecond: one step at each end. */
-    const double step_uj = all_uj * (double)UPDATE_NS / (double)(e->duration_ns + UPDATE_NS);
+    /* One step of the counters at each end. */
+    const double step_ns = (double)m->counters.step_ns;
+    const double step_uj = all_uj * step_ns / ((double)e->duration_ns + step_ns);
     const double lo = sum > 0 ? all_uj * own / (own + 3 * other) : all_uj;
     const double hi = sum > 0 ? all_uj * own / (own + other / 3) : all_uj;
     e->source = SB_ENERGY_MEASURED;
@@ -145,27 +223,29 @@ static bool measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_ma
     e->lo_uj = lo > step_uj ? (int64_t)llround(lo - step_uj) : 0;
     e->hi_uj = (int64_t)llround(hi + step_uj);
     e->method = "package_energy_x_cpu_time_share";
-    (void)snprintf(e->meter, sizeof e->meter, "RAPL package%s, %d counter%s",
-                   m->rapl.has_dram ? "+dram" : "", m->rapl.n_zones,
-                   m->rapl.n_zones == 1 ? "" : "s");
-    (void)snprintf(e->scope, sizeof e->scope,
-                   "CPU packages%s with their idle power, this process's share by CPU time; not "
-                   "power supply, fans, disks%s",
-                   m->rapl.has_dram ? " and memory" : "", m->rapl.has_dram ? "" : ", memory");
-    return true;
+    /* Some boards show a counter of memory that never moves: it is not counted. */
+    const bool dram = sb_counters_moved(&m->counters, SB_COUNTER_DRAM);
+    const size_t i = words_of(&m->counters);
+    name_counters(&m->counters, dram, e->meter, sizeof e->meter);
+    (void)snprintf(e->scope, sizeof e->scope, "%s",
+                   dram ? words[i].scope_with_dram : words[i].scope);
 }
 
 sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
 {
     const sb_meter_mark end = mark_now(m);
     sb_energy e = {.duration_ns = end.now_ns - begin->now_ns, .cpu_ns = end.cpu_ns - begin->cpu_ns};
-    if (m->rapl.n_zones == 0)
+    if (m->counters.n == 0)
         estimate(m, &e,
-                 m->rapl.refused ? "energy counters not readable" : "no meter on this machine");
+                 m->perf_refused || m->refused ? "energy counters not readable by this user"
+                 : m->broken                   ? "energy counters there, but reading them fails"
+                                               : "no meter on this machine");
     else if (end.n_lost != begin->n_lost)
-        estimate(m, &e, "the meter jumped or wrapped unseen");
-    else if (!measure(m, begin, &end, &e))
+        estimate(m, &e, "the meter stood still, jumped, or wrapped unseen");
+    else if (end.sum_uj == begin->sum_uj || e.duration_ns < m->counters.step_ns)
         estimate(m, &e, "too short for the meter");
+    else
+        measure(m, begin, &end, &e);
     return e;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * meter.h - how much energy a stretch of this process's work took, and how sure that is.
  *
- * Purpose     Reads the CPU packages' own counters (powercap RAPL) where it may; else multiplies
- *             CPU time by a coefficient of the CPU's family. Always says which, what was counted,
- *             and the range. A number is never a silent zero.
+ * Purpose     Reads the CPU packages' own counters where it may (the kernel's `power` events, else
+ *             powercap, else a tree that a host gives its guest); else multiplies CPU time by a
+ *             coefficient of the CPU's family. Always says which, what was counted, and the range.
+ *             A number is never a silent zero.
  * Invariants  lo_uj <= energy_uj <= hi_uj. prefill_uj is a part of energy_uj. Counters are
  *             unwrapped integers of microjoules; only the process's share of them is a product of
  *             reals.
@@ -13,7 +14,7 @@
  *             which the counter could have wrapped, or that asks for more watts than a package can
  *             draw, is lost: the whole stretch is then estimated, and says so.
  * Threads     One caller at a time.
- * Cost        A mark: one pread per zone and one of /proc/stat; nothing without zones. */
+ * Cost        A mark: one read per counter and one of /proc/stat; nothing without counters. */
 #ifndef SB_ENERGY_METER_H
 #define SB_ENERGY_METER_H
 #include "base/base.h"
@@ -36,12 +37,22 @@ typedef struct sb_energy {
     char scope[160];              /* what is counted and what is not */
 } sb_energy;
 
-/* Where the kernel's trees are: NULL or "" for /sys and /proc; tests and guests give a prefix. */
+/* How events are opened (a descriptor that close() takes, or -1 with errno) and read. */
+typedef struct sb_perf_calls {
+    int (*open)(void *ctx, uint32_t type, uint64_t config, int cpu);
+    int64_t (*read)(void *ctx, int fd, void *out, size_t n);
+    void *ctx;
+} sb_perf_calls;
+
+/* Where the kernel's trees are: NULL or "" for /sys and /proc; tests and guests give a prefix.
+ * Event numbers hold for the running kernel only: under a prefix there are no events unless perf
+ * says how to open them. All of it outlives the meter. */
 typedef struct sb_meter_roots {
     const char *sysfs, *proc;
+    const sb_perf_calls *perf; /* NULL: the kernel's */
 } sb_meter_roots;
 
-enum { SB_METER_MAX_ZONES = 64 };
+enum { SB_METER_MAX_ZONES = 64, SB_ENERGY_TEXT_BYTES = 512 };
 
 /* A moment: what the counters had summed up to then. Plain data. */
 typedef struct sb_meter_mark {
@@ -55,8 +66,11 @@ typedef struct sb_meter sb_meter;
 /* Fails for want of memory only: no counter, or none that may be read, leaves the estimate. */
 sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *err) SB_MUST_USE;
 void sb_meter_close(sb_meter *m);
-/* One sentence for people when there are counters that this user may not read, else NULL. */
+/* One sentence for people when there are counters that this user may not read: the next step; else
+ * NULL. Lives as long as the meter. */
 const char *sb_meter_hint(const sb_meter *m);
+/* Which meter it is, for people: "perf power package+dram, 2 counters", or the coefficient's row. */
+const char *sb_meter_name(const sb_meter *m);
 
 sb_meter_mark sb_meter_begin(sb_meter *m);
 void sb_meter_tick(sb_meter *m);
@@ -69,7 +83,8 @@ void sb_energy_split(sb_energy *total, const sb_energy *prefill);
 const char *sb_energy_source_name(sb_energy_source s);
 /* The larger distance from energy_uj to an end of its range, in percent of it. */
 double sb_energy_error_pct(const sb_energy *e);
-/* "12.3 J (11.8-12.9 J), measured: ..." or "about 9 J (4-20 J), estimated: ...": three significant
- * digits for a meter, one for an estimate nobody calibrated. out is always NUL-terminated. */
+/* "12.3 J (11.8 J to 12.9 J), measured: METER (SCOPE)" or "about 9 J (4 J to 20 J), estimated: ...":
+ * three significant digits for a meter, one for an estimate nobody calibrated. out, of
+ * SB_ENERGY_TEXT_BYTES, is always NUL-terminated. */
 void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes);
 #endif

@@ -82,7 +82,7 @@ static int teardown(void **state)
 
 static sb_meter_mark open_and_begin(tree *t)
 {
-    const sb_meter_roots roots = {t->root, t->root};
+    const sb_meter_roots roots = {t->root, t->root, NULL};
     assert_int_equal(sb_meter_open(&t->m, &roots, NULL), SB_OK);
     return sb_meter_begin(t->m);
 }
@@ -237,36 +237,166 @@ static void an_unreadable_counter_is_named(void **state)
     zone(t, "intel-rapl:0", "package-0", "5000");
     zone(t, "intel-rapl:1", "package-1", "5000");
     snprintf(path, sizeof path, "%s/sys/class/powercap/intel-rapl:1/energy_uj", t->root);
-    unlink(path); /* root reads whatever the mode says, so the file goes */
+    assert_int_equal(chmod(path, 0), 0);
+    assert_int_equal(chmod(t->root, 0755), 0);
+    if (geteuid() == 0) assert_int_equal(seteuid(65534), 0); /* root reads whatever the mode says */
+    const sb_meter_mark a = open_and_begin(t);
+    if (getuid() == 0) assert_int_equal(seteuid(0), 0);
+    work_ms(5);
+    const sb_energy e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.source, SB_ENERGY_ESTIMATED);
+    assert_non_null(strstr(e.scope, "not readable by this user"));
+    assert_non_null(sb_meter_hint(t->m));
+    assert_non_null(strstr(sb_meter_hint(t->m), "sudo chmod a+r"));
+}
+
+/* A disabled counter answers with an error that no right would cure: no hint then. */
+static void a_package_that_fails_takes_all_down(void **state)
+{
+    tree *t = *state;
+    char path[160];
+    zone(t, "intel-rapl:0", "package-0", "5000");
+    zone(t, "intel-rapl:1", "package-1", "5000");
+    snprintf(path, sizeof path, "%s/sys/class/powercap/intel-rapl:1/energy_uj", t->root);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0777), 0); /* opens, and reading it fails */
     const sb_meter_mark a = open_and_begin(t);
     work_ms(5);
     const sb_energy e = sb_meter_end(t->m, &a);
     assert_int_equal(e.source, SB_ENERGY_ESTIMATED);
-    assert_non_null(strstr(e.scope, "not readable"));
-    assert_non_null(sb_meter_hint(t->m));
+    assert_non_null(strstr(e.scope, "reading them fails"));
+    assert_null(sb_meter_hint(t->m));
 }
 
 static void ticks_carry_over_wraps(void **state)
 {
-    sb_rapl r;
+    sb_counters r;
     tree *t = *state;
     zone(t, "intel-rapl:0", "package-0", "0");
-    sb_rapl_open(&r, t->root);
-    assert_int_equal(r.n_zones, 1);
+    sb_powercap_open(&r, t->root);
+    assert_int_equal(r.n, 1);
     /* Four quarters of the range, as if minutes lay between: the sum exceeds one range. */
     static const char *const at[] = {"65000000000", "130000000000", "195000000000", "260000000000",
                                      "62856671089"};
     for (size_t i = 0; i < SB_ARRAY_LEN(at); i++) {
         zone(t, "intel-rapl:0", "package-0", at[i]);
-        r.zones[0].prev_ns = sb_now_ns() - 100000000000u;
-        sb_rapl_tick(&r);
+        r.v[0].prev_ns = sb_now_ns() - 100000000000u;
+        sb_counters_tick(&r);
     }
     assert_int_equal(r.n_lost, 0);
     assert_int_equal(r.sum_uj, 325000000000);
-    r.zones[0].prev_ns = sb_now_ns() - 300000000000u; /* time enough for a whole turn */
-    sb_rapl_tick(&r);
+    r.v[0].prev_ns = sb_now_ns() - 300000000000u; /* time enough for a whole turn */
+    zone(t, "intel-rapl:0", "package-0", "62856671999");
+    sb_counters_tick(&r);
     assert_int_equal(r.n_lost, 1);
-    sb_rapl_close(&r);
+    assert_int_equal(r.sum_uj, 325000000000);
+    sb_counters_close(&r);
+}
+
+/* Memory is summed with the package it lies under; a counter that never moves is not named. */
+static void memory_that_never_moves_is_not_counted(void **state)
+{
+    tree *t = *state;
+    zone(t, "intel-rapl:0", "package-0", "1000");
+    zone(t, "intel-rapl:0:1", "dram", "0");
+    const sb_meter_mark a = open_and_begin(t);
+    assert_string_equal(sb_meter_name(t->m), "RAPL package+dram, 2 counters");
+    work_ms(20);
+    zone(t, "intel-rapl:0", "package-0", "101000");
+    const sb_energy e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.energy_uj, 100000);
+    assert_string_equal(e.meter, "RAPL package, 1 counter");
+    assert_non_null(strstr(e.scope, "not power supply, fans, disks, memory"));
+}
+
+static void psys_serves_where_no_package_does(void **state)
+{
+    tree *t = *state;
+    zone(t, "intel-rapl:1", "psys", "1000");
+    zone(t, "intel-rapl-mmio:0", "psys", "1000");
+    zone(t, "intel-rapl:0:0", "core", "1000");
+    const sb_meter_mark a = open_and_begin(t);
+    work_ms(20);
+    zone(t, "intel-rapl:1", "psys", "101000");
+    zone(t, "intel-rapl-mmio:0", "psys", "101000");
+    zone(t, "intel-rapl:0:0", "core", "901000");
+    const sb_energy e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.energy_uj, 100000);
+    assert_string_equal(e.meter, "RAPL psys, 1 counter");
+    assert_non_null(strstr(e.scope, "psys"));
+}
+
+/* The register copy fails, the one in memory works: no matter which the folder lists first. */
+static void a_copy_stands_in(void **state)
+{
+    tree *t = *state;
+    zone(t, "intel-rapl:0", "package-0", "x");
+    zone(t, "intel-rapl-mmio:0", "package-0", "3000");
+    const sb_meter_mark a = open_and_begin(t);
+    work_ms(20);
+    zone(t, "intel-rapl-mmio:0", "package-0", "103000");
+    const sb_energy e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.energy_uj, 100000);
+}
+
+/* Two dies that show their socket's one counter count once; two real ones count both. */
+static void mirrored_dies_count_once(void **state)
+{
+    tree *t = *state;
+    zone(t, "intel-rapl:0", "package-0-die-0", "5000");
+    zone(t, "intel-rapl:1", "package-0-die-1", "5000");
+    zone(t, "intel-rapl:2", "package-1-die-0", "5000");
+    zone(t, "intel-rapl:3", "package-1-die-1", "7000");
+    const sb_meter_mark a = open_and_begin(t);
+    work_ms(20);
+    zone(t, "intel-rapl:0", "package-0-die-0", "105000");
+    zone(t, "intel-rapl:1", "package-0-die-1", "105000");
+    zone(t, "intel-rapl:2", "package-1-die-0", "15000");
+    zone(t, "intel-rapl:3", "package-1-die-1", "17061"); /* a unit apart: its own counter */
+    const sb_energy e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.energy_uj, 100000 + 10000 + 10061);
+    assert_string_equal(e.meter, "RAPL package, 3 counters");
+}
+
+static void a_counter_that_stands_still_is_lost(void **state)
+{
+    sb_counters c;
+    tree *t = *state;
+    zone(t, "intel-rapl:0", "package-0", "0");
+    zone(t, "intel-rapl:1", "package-1", "0");
+    sb_powercap_open(&c, t->root);
+    for (unsigned i = 1; i <= 3; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%u", i * 1000);
+        zone(t, "intel-rapl:0", "package-0", text);
+        c.v[0].prev_ns = c.v[1].prev_ns = sb_now_ns() - 200000000; /* 0.2 s a reading */
+        sb_counters_tick(&c);
+        assert_int_equal(c.n_lost, i == 3); /* half a second is more than any counter's step */
+    }
+    sb_counters_close(&c);
+}
+
+/* `scaphandre qemu` on the host writes this, and mounts it into the guest. */
+static void a_guest_reads_what_its_host_writes(void **state)
+{
+    tree *t = *state;
+    write_file(t, "intel-rapl:0/energy_uj", "1000000");
+    write_file(t, "intel-rapl:0:0/placeholder", "");
+    const sb_meter_roots roots = {t->root, t->root, NULL};
+    assert_int_equal(sb_meter_open(&t->m, &roots, NULL), SB_OK);
+    assert_string_equal(sb_meter_name(t->m), "RAPL guest tree, 1 counter");
+    sb_meter_mark a = sb_meter_begin(t->m);
+    work_ms(20);
+    write_file(t, "intel-rapl:0/energy_uj", "9000000");
+    sb_energy e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.source, SB_ENERGY_ESTIMATED); /* 20 ms of a counter renewed every 5 s */
+    assert_non_null(strstr(e.scope, "too short"));
+    a.now_ns -= 60000000000u; /* a minute ago */
+    e = sb_meter_end(t->m, &a);
+    assert_int_equal(e.source, SB_ENERGY_MEASURED);
+    assert_int_equal(e.energy_uj, 8000000);
+    assert_true(e.lo_uj < 7300000 && e.hi_uj > 8700000); /* a step of six seconds at each end */
+    assert_non_null(strstr(e.scope, "what the host counts for this guest"));
 }
 
 static void coefficients_are_plausible(void **state)
@@ -312,26 +442,27 @@ static void words(void **state)
           .energy_uj = 12345678,
           .lo_uj = 11999999,
           .hi_uj = 12900001},
-         "12.3 J (11.9 J to 13.0 J), measured: m"},
+         "12.3 J (11.9 J to 13.0 J), measured: m (s)"},
         {{.source = SB_ENERGY_MEASURED, .energy_uj = 999600, .lo_uj = 123456, .hi_uj = 1234567890},
-         "1.00 J (123 mJ to 1.24 kJ), measured: m"},
+         "1.00 J (123 mJ to 1.24 kJ), measured: m (s)"},
         {{.source = SB_ENERGY_ESTIMATED,
           .energy_uj = 92000000,
           .lo_uj = 46000000,
           .hi_uj = 184000000},
-         "about 90 J (40 J to 200 J), estimated: m"},
+         "about 90 J (40 J to 200 J), estimated: m (s)"},
         {{.source = SB_ENERGY_ESTIMATED, .energy_uj = 0, .lo_uj = 0, .hi_uj = 5},
-         "about 0 uJ (0 uJ to 5 uJ), estimated: m"},
+         "about 0 uJ (0 uJ to 5 uJ), estimated: m (s)"},
         {{.source = SB_ENERGY_ESTIMATED,
           .energy_uj = 4400000000,
           .lo_uj = 2200000000,
           .hi_uj = 8800000000},
-         "about 4 kJ (2 kJ to 9 kJ), estimated: m"},
+         "about 4 kJ (2 kJ to 9 kJ), estimated: m (s)"},
     };
     for (size_t i = 0; i < SB_ARRAY_LEN(cases); i++) {
         sb_energy e = cases[i].e;
-        char text[200];
+        char text[SB_ENERGY_TEXT_BYTES];
         strcpy(e.meter, "m");
+        strcpy(e.scope, "s");
         sb_energy_text(&e, text, sizeof text);
         assert_string_equal(text, cases[i].text);
     }
@@ -353,12 +484,25 @@ static void the_parts_add_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(no_tree_means_an_estimate),      CASE(packages_and_dram_are_summed_once),
-        CASE(the_mmio_copy_alone_counts),     CASE(a_wrap_is_no_loss),
-        CASE(a_jump_or_a_step_back_is_lost),  CASE(garbage_is_lost),
-        CASE(a_still_counter_is_no_zero),     CASE(others_get_their_share),
-        CASE(an_unreadable_counter_is_named), CASE(ticks_carry_over_wraps),
-        CASE(coefficients_are_plausible),     cmocka_unit_test(words),
+        CASE(no_tree_means_an_estimate),
+        CASE(packages_and_dram_are_summed_once),
+        CASE(the_mmio_copy_alone_counts),
+        CASE(a_wrap_is_no_loss),
+        CASE(a_jump_or_a_step_back_is_lost),
+        CASE(garbage_is_lost),
+        CASE(a_still_counter_is_no_zero),
+        CASE(others_get_their_share),
+        CASE(an_unreadable_counter_is_named),
+        CASE(a_package_that_fails_takes_all_down),
+        CASE(ticks_carry_over_wraps),
+        CASE(memory_that_never_moves_is_not_counted),
+        CASE(psys_serves_where_no_package_does),
+        CASE(a_copy_stands_in),
+        CASE(mirrored_dies_count_once),
+        CASE(a_counter_that_stands_still_is_lost),
+        CASE(a_guest_reads_what_its_host_writes),
+        CASE(coefficients_are_plausible),
+        cmocka_unit_test(words),
         cmocka_unit_test(the_parts_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

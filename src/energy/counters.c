@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * counters.c - the arithmetic of energy counters: differences, wraps, what is lost, what is twice.
+ *
+ * A reading is lost, never guessed, when the counter could have wrapped unseen, asks for more watts
+ * than a package can draw, cannot be read, or stood still although a package always draws
+ * something. Dies of one socket may show the socket's one counter each: such copies agree in every
+ * reading to the last digit, which two real counters do not, so a die counts from the first reading
+ * in which it differs. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "energy/internal.h"
+
+enum { STILL_NS = 500000000, STILL_STEPS = 4, START_TRIES = 4 };
+
+/* A reading and the moment it is taken for. */
+static bool read_at(const sb_counters *c, const sb_counter *z, uint64_t *out_uj, uint64_t *out_ns)
+{
+    const uint64_t before_ns = sb_now_ns();
+    if (!c->read(c, z->fd, out_uj) || (z->range_uj && *out_uj >= z->range_uj)) return false;
+    *out_ns = before_ns + (sb_now_ns() - before_ns) / 2;
+    return true;
+}
+
+/* The earlier package of the same socket, or -1. */
+static int elder_of(const sb_counters *c, int i)
+{
+    const sb_counter *z = &c->v[i];
+    if (z->kind != SB_COUNTER_PACKAGE || z->socket < 0) return -1;
+    for (int j = 0; j < i; j++)
+        if (c->v[j].kind == SB_COUNTER_PACKAGE && c->v[j].socket == z->socket) return j;
+    return -1;
+}
+
+/* Reads a die and its elder so that no update of the counter falls between them. */
+static bool start_pair(sb_counters *c, sb_counter *elder, sb_counter *z)
+{
+    for (int i = 0; i < START_TRIES; i++) {
+        uint64_t again_uj = 0, again_ns = 0;
+        if (!read_at(c, elder, &elder->prev_uj, &elder->prev_ns) ||
+            !read_at(c, z, &z->prev_uj, &z->prev_ns) || !read_at(c, elder, &again_uj, &again_ns))
+            return false;
+        if (again_uj == elder->prev_uj) break;
+    }
+    return true;
+}
+
+bool sb_counters_start(sb_counters *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        sb_counter *z = &c->v[i];
+        z->mirror_of = elder_of(c, i);
+        const bool ok = z->mirror_of < 0 ? read_at(c, z, &z->prev_uj, &z->prev_ns)
+                                         : start_pair(c, &c->v[z->mirror_of], z);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+void sb_counters_close(sb_counters *c)
+{
+    for (int i = 0; i < c->n; i++)
+        (void)close(c->v[i].fd);
+    c->n = 0;
+}
+
+static uint64_t since(const sb_counter *z, uint64_t now_uj)
+{
+    return now_uj >= z->prev_uj ? now_uj - z->prev_uj : now_uj + (z->range_uj - z->prev_uj);
+}
+
+/* Whether this much in this time can be true. */
+static bool plausible(const sb_counters *c, const sb_counter *z, uint64_t now_uj, uint64_t dt_ns)
+{
+    uint64_t most_uj;                                      /* watts * ns / 1000 = microjoules */
+    if (now_uj < z->prev_uj && !z->range_uj) return false; /* went back */
+    if (ckd_add(&dt_ns, dt_ns, c->step_ns) ||
+        ckd_mul(&most_uj, dt_ns, (uint64_t)SB_MAX_PACKAGE_WATTS))
+        return false;
+    most_uj /= 1000;
+    return (!z->range_uj || most_uj < z->range_uj) && since(z, now_uj) <= most_uj;
+}
+
+/* Memory that draws nothing measurable is a counter that the board does not feed. */
+static bool stuck(const sb_counters *c, const sb_counter *z)
+{
+    const uint64_t patience_ns =
+        c->step_ns > STILL_NS / STILL_STEPS ? STILL_STEPS * c->step_ns : STILL_NS;
+    return z->kind != SB_COUNTER_DRAM && z->still_ns >= patience_ns;
+}
+
+/* One counter since its last reading; false when it cannot be known. */
+static bool advance(const sb_counters *c, sb_counter *z)
+{
+    uint64_t now_uj = 0, now_ns = 0;
+    z->tick_uj = 0;
+    if (!read_at(c, z, &now_uj, &now_ns)) return false;
+    const uint64_t dt_ns = now_ns > z->prev_ns ? now_ns - z->prev_ns : 0;
+    const bool ok = plausible(c, z, now_uj, dt_ns);
+    const uint64_t d = ok ? since(z, now_uj) : 0;
+    z->prev_uj = now_uj;
+    z->prev_ns = now_ns;
+    z->still_ns = ok && d == 0 ? z->still_ns + dt_ns : 0;
+    if (!ok || stuck(c, z)) return false;
+    z->tick_uj = d;
+    if (d) z->moved = true;
+    return true;
+}
+
+/* Whether z still shows what its elder shows. The elder was read first: when the counter moved in
+ * between, a second look at the elder tells. */
+static bool still_mirrors(const sb_counters *c, sb_counter *elder, const sb_counter *z)
+{
+    uint64_t now_uj = 0, now_ns = 0;
+    if (z->tick_uj == elder->tick_uj) return true;
+    if (!read_at(c, elder, &now_uj, &now_ns)) return false;
+    const uint64_t more = now_uj >= elder->prev_uj ? now_uj - elder->prev_uj : UINT64_MAX;
+    if (more != z->tick_uj - elder->tick_uj) return false;
+    elder->prev_uj = now_uj;
+    elder->prev_ns = now_ns;
+    elder->tick_uj += more;
+    return true;
+}
+
+void sb_counters_tick(sb_counters *c)
+{
+    bool lost = false;
+    for (int i = 0; i < c->n; i++) {
+        sb_counter *z = &c->v[i];
+        if (!advance(c, z)) lost = true;
+        if (z->mirror_of >= 0 && !still_mirrors(c, &c->v[z->mirror_of], z)) z->mirror_of = -1;
+    }
+    for (int i = 0; i < c->n; i++)
+        if (c->v[i].mirror_of < 0) c->sum_uj += c->v[i].tick_uj;
+    if (lost) c->n_lost++;
+}
+
+bool sb_counters_have(const sb_counters *c, sb_counter_kind kind)
+{
+    for (int i = 0; i < c->n; i++)
+        if (c->v[i].kind == kind) return true;
+    return false;
+}
+
+bool sb_counters_moved(const sb_counters *c, sb_counter_kind kind)
+{
+    for (int i = 0; i < c->n; i++)
+        if (c->v[i].kind == kind && c->v[i].moved) return true;
+    return false;
+}
