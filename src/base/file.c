@@ -57,6 +57,11 @@ static sb_status fail_errno(sb_error *err, const char *shown, const char *did, i
                    strerror_r(e, text, sizeof text));
 }
 
+static uint64_t mtime_ns_of(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st->st_mtim.tv_nsec;
+}
+
 /* Fills m from an open descriptor; the caller closes it on failure. */
 static sb_status map_fd(sb_map *m, int fd, const char *shown, sb_error *err)
 {
@@ -77,8 +82,7 @@ static sb_status map_fd(sb_map *m, int fd, const char *shown, sb_error *err)
                   .fd = fd,
                   .dev = (uint64_t)st.st_dev,
                   .ino = (uint64_t)st.st_ino,
-                  .mtime_ns = (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) +
-                              (uint64_t)st.st_mtim.tv_nsec};
+                  .mtime_ns = mtime_ns_of(&st)};
     return SB_OK;
 }
 
@@ -132,4 +136,24 @@ void sb_map_want(const sb_map *m, size_t off, size_t n)
     if (!clip(m, off, n, &a, &b)) return;
     a = a / page * page;
     (void)madvise((void *)(uintptr_t)(m->p + a), b - a, MADV_WILLNEED);
+}
+
+sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err)
+{
+    struct stat st;
+    char shown[SHOWN_PATH_BYTES];
+    if (!m->p || m->fd < 0) return SB_OK; // nothing is read, or bytes that somebody lent
+    if (fstat(m->fd, &st) == 0 && st.st_size >= 0 && (uint64_t)st.st_size >= m->bytes &&
+        mtime_ns_of(&st) == m->mtime_ns)
+        return SB_OK;
+    sb_path_escape(shown, sizeof shown, path);
+    return SB_FAIL(err, SB_IO, "%s: changed or cut short while in use; load it again", shown);
+}
+
+bool sb_map_patch(const void *at)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    void *p = (void *)((uintptr_t)at & ~(page - 1));
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    return mmap(p, (size_t)page, PROT_READ, flags, -1, 0) == p;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/bus.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
 
@@ -28,6 +29,7 @@ int main(int argc, char *argv[])
     sb_error err = {0};
     sb_term_start();
     sb_stop_start();
+    sb_bus_start();
     sb_out_init(&out, 1);
     if (sb_args_parse(&args, argc, argv, &err) != SB_OK) {
         const char *page = args.cmd == SB_CMD_help ? "" : sb_commands[args.cmd].name;
@@ -40,6 +42,8 @@ int main(int argc, char *argv[])
         sb_help_page(&out, args.cmd);
     else
         s = run_command[args.cmd](&(sb_cli){&args, &out}, &err);
+    if (s == SB_OK && sb_bus_hit()) /* nothing that was said since can be trusted */
+        s = SB_FAIL(&err, SB_IO, "a file in use was cut short, or its disk failed");
     sb_error late = {0};
     const sb_status end = sb_out_end(&out, &late);
     if (s != SB_OK || end != SB_OK) sb_term_say("%s", s != SB_OK ? err.msg : late.msg);

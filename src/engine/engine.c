@@ -175,7 +175,7 @@ static sb_status open_engine(sb_engine *e, sb_error *err)
     SB_TRY(sb_kv_open(e, err));
     SB_TRY(sb_engine_pack(e, err));
     count_work(e);
-    return SB_OK;
+    return sb_gguf_check(e->model->gguf, err);
 }
 
 sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const sb_engine_opts *o,

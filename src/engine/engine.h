@@ -10,7 +10,7 @@
  *             before it. Logits and the record are the engine's, valid until the next step.
  * Threads     One caller at a time; the pool's threads are used inside.
  * Errors      SB_LIMIT (context full, too many rows), SB_NO_MEMORY, SB_INVALID, SB_CORRUPT (numbers
- *             that are not finite: "numeric error").
+ *             that are not finite: "numeric error"), SB_IO (the model's file changed).
  * Cost        No allocation inside sb_engine_step(). */
 #ifndef SB_ENGINE_H
 #define SB_ENGINE_H
@@ -54,10 +54,14 @@ const sb_model *sb_engine_model(const sb_engine *e);
 sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner,
                           sb_error *err) SB_MUST_USE;
 void sb_session_close(sb_session *s);
+/* Who pays from the next step on. */
+void sb_session_set_owner(sb_session *s, uint64_t owner);
 int32_t sb_session_n_pos(const sb_session *s);
 int32_t sb_session_room(const sb_session *s); /* positions left */
-/* Forgets the positions from n_pos on. Sliding-window layers keep only their window: going back
- * further than the rows of one step fails with SB_INVALID and changes nothing. */
+/* Forgets the positions from n_pos on; what is fed next gives the same numbers as in a fresh
+ * session, to the last bit. Sliding-window layers keep only the pages of 64 positions that reach into
+ * their window: going back to where part of the window before n_pos is gone fails with SB_INVALID and
+ * changes nothing. Back to 0 always works. */
 sb_status sb_session_rewind(sb_session *s, int32_t n_pos, sb_error *err) SB_MUST_USE;
 
 typedef enum sb_want { SB_WANT_NONE, SB_WANT_LAST, SB_WANT_ALL } sb_want;

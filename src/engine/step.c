@@ -138,6 +138,11 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
     SB_TRY(check_and_acquire(e, spans, n_spans, err));
     fill_rows(e, spans, n_spans);
     sb_engine_exec(e);
+    const sb_status unchanged = sb_gguf_check(e->model->gguf, err);
+    if (unchanged != SB_OK) { /* rows of the embedding are read from the file */
+        release_pages(spans, n_spans);
+        return unchanged;
+    }
     if (atomic_load(&e->broken)) { /* a broken weight ends its answer, not the process */
         release_pages(spans, n_spans);
         return SB_FAIL(err, SB_CORRUPT,

@@ -244,9 +244,19 @@ static sb_gguf *new_model(const char *path, sb_error *err)
     return g;
 }
 
-/* Ends an opening: hands the model out, or undoes it. */
-static sb_status finish_open(sb_gguf **out, sb_gguf *g, sb_status s)
+sb_status sb_gguf_check(const sb_gguf *g, sb_error *err)
 {
+    for (int32_t i = 0; i < g->n_shards; i++)
+        SB_TRY(sb_map_check(&g->shards[i].map, g->shards[i].path, err));
+    return SB_OK;
+}
+
+/* Ends an opening: hands the model out, or undoes it. What was read of a file that changed
+ * meanwhile says nothing about the file. */
+static sb_status finish_open(sb_gguf **out, sb_gguf *g, sb_status s, sb_error *err)
+{
+    const sb_status changed = sb_gguf_check(g, s == SB_NO_MEMORY ? NULL : err);
+    if (s != SB_NO_MEMORY && changed != SB_OK) s = changed;
     if (s != SB_OK) {
         sb_gguf_close(g);
         return s;
@@ -262,7 +272,7 @@ sb_status sb_gguf_open(sb_gguf **out, const char *path, sb_error *err)
     sb_status s = sb_map_open(&g->shards[0].map, path, err);
     if (s == SB_OK) s = parse_last(g, err);
     if (s == SB_OK) s = open_rest(g, err);
-    return finish_open(out, g, s);
+    return finish_open(out, g, s, err);
 }
 
 sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n, sb_error *err)
@@ -273,7 +283,7 @@ sb_status sb_gguf_open_bytes(sb_gguf **out, const unsigned char *p, size_t n, sb
     g->shards[0].borrowed = true;
     sb_status s = parse_last(g, err);
     if (s == SB_OK) s = open_rest(g, err);
-    return finish_open(out, g, s);
+    return finish_open(out, g, s, err);
 }
 
 void sb_gguf_close(sb_gguf *g)

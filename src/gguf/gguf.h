@@ -70,6 +70,8 @@ uint32_t sb_gguf_version(const sb_gguf *g);
 int32_t sb_gguf_n_shards(const sb_gguf *g);
 const sb_map *sb_gguf_map(const sb_gguf *g, int32_t i_shard);
 const char *sb_gguf_path(const sb_gguf *g, int32_t i_shard);
+/* SB_IO, naming the file, when one of them was rewritten or cut short since it was opened. */
+sb_status sb_gguf_check(const sb_gguf *g, sb_error *err) SB_MUST_USE;
 /* Unexplained bytes behind the data, all shards. */
 uint64_t sb_gguf_trailing_bytes(const sb_gguf *g);
 

@@ -77,7 +77,11 @@ static sb_status open_model(sb_model **out, const char *path, bool only_vocab, s
     sb_model *m = sb_calloc(1, sizeof *m);
     if (!m) return SB_FAIL(err, SB_NO_MEMORY, "%s: out of memory", path);
     sb_plan_init(&m->plan);
-    const sb_status s = open_all(m, path, only_vocab, err);
+    sb_status s = open_all(m, path, only_vocab, err);
+    if (m->gguf && s != SB_NO_MEMORY) { /* what is wrong in a file that changed is that it did */
+        const sb_status changed = sb_gguf_check(m->gguf, err);
+        if (changed != SB_OK) s = changed;
+    }
     if (s == SB_OK)
         *out = m;
     else

@@ -11,6 +11,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,12 +150,79 @@ static void clocks_advance(void **state)
     assert_true(sb_process_cpu_ns() - all >= 2000000);
 }
 
+static volatile sig_atomic_t n_bus;
+
+static void on_bus(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)context;
+    n_bus++;
+    if (!sb_map_patch(info->si_addr)) _exit(99);
+}
+
+/* G26: what lies behind the new end reads as zeros, and the map says what happened. */
+static void a_file_cut_short_reads_on(void **state)
+{
+    (void)state;
+    char path[128];
+    static char data[40000];
+    memset(data, 'x', sizeof data);
+    path_of(path, "cut");
+    put(path, data, sizeof data);
+    sb_map m;
+    sb_error err = {0};
+    assert_int_equal(sb_map_open(&m, path, NULL), SB_OK);
+    assert_int_equal(sb_map_check(&m, path, &err), SB_OK);
+    struct sigaction sa = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, before;
+    assert_int_equal(sigaction(SIGBUS, &sa, &before), 0);
+    assert_int_equal(truncate(path, 4096), 0);
+    const volatile unsigned char *p = m.p;
+    assert_int_equal(p[0], 'x');
+    assert_int_equal(p[30000], 0);
+    assert_int_equal(p[30001], 0); /* the same page: no second signal */
+    assert_int_equal(p[39999], 0);
+    assert_int_equal(n_bus, 2);
+    assert_int_equal(sigaction(SIGBUS, &before, NULL), 0);
+    assert_int_equal(sb_map_check(&m, path, &err), SB_IO);
+    assert_non_null(strstr(err.msg, "cut short while in use"));
+    assert_non_null(strstr(err.msg, path));
+    sb_map_close(&m);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* G27: a file put in the place of another leaves the mapped one as it was; one written to does not. */
+static void a_file_replaced_or_rewritten(void **state)
+{
+    (void)state;
+    char path[128], other[128];
+    path_of(path, "first");
+    path_of(other, "second");
+    put(path, "one", 3);
+    put(other, "two", 3);
+    sb_map m;
+    sb_error err = {0};
+    assert_int_equal(sb_map_open(&m, path, NULL), SB_OK);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(sb_map_check(&m, path, &err), SB_OK);
+    assert_memory_equal(m.p, "one", 3);
+    sb_map_close(&m);
+    assert_int_equal(sb_map_open(&m, path, NULL), SB_OK);
+    const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, path, later, 0), 0); /* as a write would */
+    assert_int_equal(sb_map_check(&m, path, &err), SB_IO);
+    sb_map_close(&m);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps_and_drops),          cmocka_unit_test(empty_file_is_fine),
-        cmocka_unit_test(refuses_what_is_no_file), cmocka_unit_test(paths_are_escaped),
+        cmocka_unit_test(maps_and_drops),
+        cmocka_unit_test(empty_file_is_fine),
+        cmocka_unit_test(refuses_what_is_no_file),
+        cmocka_unit_test(paths_are_escaped),
         cmocka_unit_test(clocks_advance),
+        cmocka_unit_test(a_file_cut_short_reads_on),
+        cmocka_unit_test(a_file_replaced_or_rewritten),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
