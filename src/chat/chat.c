@@ -17,6 +17,8 @@ struct sb_chat {
     sb_meter *meter;
     int32_t n_ctx, n_rows;
     uint64_t n_turns;
+    sb_session *session; /* of the last turn, or NULL */
+    sb_ids held;         /* the ids at its positions */
 };
 
 /* A turn in progress. */
@@ -24,7 +26,6 @@ typedef struct turn_run {
     sb_chat *c;
     const sb_turn_request *r;
     sb_turn *out;
-    sb_session *session;
     sb_sampler *sampler;
     sb_answer answer;
     int32_t next; /* the id drawn last */
@@ -67,6 +68,7 @@ sb_status sb_chat_open(sb_chat **out, const char *path, const sb_chat_opts *o, s
 {
     sb_chat *c = sb_calloc(1, sizeof *c);
     if (!c) return SB_FAIL(err, SB_NO_MEMORY, "out of memory");
+    sb_ids_init(&c->held, SB_MAX_CTX);
     const sb_status s = open_chat(c, path, o, err);
     if (s == SB_OK)
         *out = c;
@@ -78,6 +80,8 @@ sb_status sb_chat_open(sb_chat **out, const char *path, const sb_chat_opts *o, s
 void sb_chat_close(sb_chat *c)
 {
     if (!c) return;
+    sb_chat_forget(c);
+    sb_ids_deinit(&c->held);
     sb_engine_free(c->engine);
     sb_prompter_deinit(&c->prompter);
     sb_model_close(c->model);
@@ -125,6 +129,44 @@ sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids 
     return SB_OK;
 }
 
+void sb_chat_forget(sb_chat *c)
+{
+    sb_session_close(c->session);
+    c->session = NULL;
+    c->held.n = 0;
+}
+
+/* Goes back to where the prompt leaves what the session holds. One token at least is fed: its logits
+ * begin the answer. Where a window has moved on, the session starts over. */
+static sb_status resume(turn_run *t, sb_error *err)
+{
+    sb_chat *c = t->c;
+    const sb_ids *ids = &t->out->prompt_ids;
+    const uint64_t owner = ++c->n_turns;
+    if (!c->session) return sb_session_open(&c->session, c->engine, owner, err);
+    sb_session_set_owner(c->session, owner);
+    size_t n = 0;
+    while (n < c->held.n && n + 1 < ids->n && c->held.v[n] == ids->v[n])
+        n++;
+    if (sb_session_rewind(c->session, (int32_t)n, NULL) != SB_OK) {
+        n = 0;
+        SB_TRY(sb_session_rewind(c->session, 0, err));
+    }
+    c->held.n = n;
+    t->out->n_cached = (int32_t)n;
+    return SB_OK;
+}
+
+/* One step of the turn's session. */
+static sb_status feed(turn_run *t, const sb_span *span, sb_error *err)
+{
+    SB_TRY(sb_engine_step(t->c->engine, span, 1, err));
+    for (int32_t i = 0; i < span->n; i++)
+        SB_TRY(sb_ids_add(&t->c->held, span->ids[i], err));
+    if (t->c->meter) sb_meter_tick(t->c->meter);
+    return SB_OK;
+}
+
 static bool is_cancelled(const turn_run *t)
 {
     return t->answer.stopped_by_reader || (t->r->cancel && atomic_load(t->r->cancel));
@@ -134,15 +176,14 @@ static sb_status prefill(turn_run *t, sb_error *err)
 {
     const sb_ids *ids = &t->out->prompt_ids;
     const int32_t n_all = (int32_t)ids->n;
-    for (int32_t at = 0; at < n_all && !is_cancelled(t);) {
+    for (int32_t at = t->out->n_cached; at < n_all && !is_cancelled(t);) {
         const int32_t n = n_all - at < t->c->n_rows ? n_all - at : t->c->n_rows;
-        const sb_span span = {.s = t->session,
+        const sb_span span = {.s = t->c->session,
                               .ids = ids->v + at,
                               .n = n,
                               .want = at + n == n_all ? SB_WANT_LAST : SB_WANT_NONE};
-        SB_TRY(sb_engine_step(t->c->engine, &span, 1, err));
+        SB_TRY(feed(t, &span, err));
         at += n;
-        if (t->c->meter) sb_meter_tick(t->c->meter);
         if (t->r->on_prefill) t->r->on_prefill(t->r->ctx, at, n_all);
     }
     return SB_OK;
@@ -186,7 +227,7 @@ static sb_status take_token(turn_run *t, bool *go_on, sb_error *err)
     else if (is_cancelled(t))
         o->finish = SB_FINISH_CANCELLED;
     else if ((t->r->max_tokens >= 0 && (int64_t)o->ids.n >= t->r->max_tokens) ||
-             sb_session_room(t->session) == 0)
+             sb_session_room(t->c->session) == 0)
         o->finish = SB_FINISH_LENGTH;
     else
         *go_on = true;
@@ -199,10 +240,9 @@ static sb_status decode(turn_run *t, sb_error *err)
     SB_TRY(take_token(t, &go_on, err));
     while (go_on) {
         const sb_span span = {
-            .s = t->session, .ids = &t->next, .n = 1, .want = SB_WANT_LAST, .is_decode = true};
-        SB_TRY(sb_engine_step(t->c->engine, &span, 1, err));
+            .s = t->c->session, .ids = &t->next, .n = 1, .want = SB_WANT_LAST, .is_decode = true};
+        SB_TRY(feed(t, &span, err));
         t->out->n_decoded++;
-        if (t->c->meter) sb_meter_tick(t->c->meter);
         SB_TRY(take_token(t, &go_on, err));
     }
     SB_TRY(sb_answer_finish(&t->answer, t->out->finish != SB_FINISH_STOP, err));
@@ -217,6 +257,7 @@ static sb_status run_turn(turn_run *t, sb_error *err)
     sb_meter_mark mark = {0};
     if (c->meter) mark = sb_meter_begin(c->meter);
     const uint64_t begin_ns = sb_now_ns();
+    SB_TRY(resume(t, err));
     SB_TRY(prefill(t, err));
     o->prefill_ns = sb_now_ns() - begin_ns;
     sb_energy prefill_energy = {0};
@@ -249,9 +290,10 @@ sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out, sb_er
     sb_status s = sb_chat_prompt_ids(c, r, &o.prompt_ids, err);
     if (s == SB_OK) s = sb_answer_init(&t.answer, c->model->tok, c->format, r, &o, err);
     if (s == SB_OK) s = sb_sampler_new(&t.sampler, c->model->hp.n_vocab, &r->sampling, err);
-    if (s == SB_OK) s = sb_session_open(&t.session, c->engine, ++c->n_turns, err);
-    if (s == SB_OK) s = run_turn(&t, err);
-    sb_session_close(t.session);
+    if (s == SB_OK) {
+        s = run_turn(&t, err);
+        if (s != SB_OK) sb_chat_forget(c); /* a broken step may have left numbers behind */
+    }
     sb_sampler_free(t.sampler);
     sb_answer_deinit(&t.answer);
     if (s == SB_OK)

@@ -6,6 +6,9 @@
  * Invariants  Text of messages never becomes a control token. An answer is whole UTF-8, and no part
  *             of a stop string is ever handed out. Events put together are content, reasoning and
  *             calls of the result. A raw prompt's answer is content, whatever it looks like.
+ * Reuse       A chat keeps what its last turn computed: a prompt that begins with the same tokens
+ *             (prompt and answer of the turn before) is prefilled from there on only, and gives the
+ *             same words, to the last bit, as one that starts afresh.
  * Ownership   sb_chat owns model and engine and borrows pool and meter. A result is released with
  *             sb_turn_deinit().
  * Errors      As the rooms below; a failed turn leaves the chat usable. A cancelled turn is no
@@ -69,7 +72,8 @@ typedef struct sb_turn_request {
     /* Content, reasoning and tool calls as they become certain; returning false cancels. May be
      * NULL. */
     bool (*on_event)(void *ctx, const sb_output_event *e);
-    /* Prompt tokens done of all. May be NULL. */
+    /* Prompt tokens done of all, those kept from the turn before included; called after each chunk.
+     * May be NULL. */
     void (*on_prefill)(void *ctx, int32_t n_done, int32_t n_all);
     void *ctx;
 } sb_turn_request;
@@ -89,6 +93,7 @@ typedef struct sb_turn {
     sb_buf content, reasoning; /* its parts */
     sb_tool_call *calls;       /* [n_calls] or NULL; every text ends with a NUL, too */
     size_t n_calls;
+    int32_t n_cached;           /* of the prompt, kept from the turn before */
     sb_ids prompt_ids, ids;     /* ids: what was generated, the end token excluded */
     sb_token_logprob *logprobs; /* [ids.n] or NULL */
     size_t cap_logprobs;
@@ -102,6 +107,9 @@ typedef struct sb_turn {
 sb_status sb_chat_turn(sb_chat *c, const sb_turn_request *r, sb_turn *out,
                        sb_error *err) SB_MUST_USE;
 void sb_turn_deinit(sb_turn *t);
+
+/* Forgets what the last turn computed: the next one starts afresh. */
+void sb_chat_forget(sb_chat *c);
 
 /* The prompt of a request as ids, without running it. */
 sb_status sb_chat_prompt_ids(const sb_chat *c, const sb_turn_request *r, sb_ids *out,

@@ -39,6 +39,11 @@ void sb_session_close(sb_session *s)
     sb_free(s);
 }
 
+void sb_session_set_owner(sb_session *s, uint64_t owner)
+{
+    s->owner = owner;
+}
+
 int32_t sb_session_n_pos(const sb_session *s)
 {
     return s->n_pos;
