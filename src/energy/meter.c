@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "energy/internal.h"
 
-enum { STAT_BYTES = 512, TICK_NS = 1000000000, HINT_BYTES = 240, NAME_BYTES = 64 };
+enum { STAT_BYTES = 512, TICK_NS = 1000000000, HINT_BYTES = 240, NAME_BYTES = 128 };
 
 struct sb_meter {
     sb_counters counters;
@@ -118,7 +118,8 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
         name_counters(&m->counters, sb_counters_have(&m->counters, SB_COUNTER_DRAM), m->name,
                       sizeof m->name);
     else
-        (void)snprintf(m->name, sizeof m->name, "%s, %u mW per busy thread", m->cpu.label,
+        (void)snprintf(m->name, sizeof m->name,
+                       "no meter, estimated from CPU time: %s, %u mW per busy thread", m->cpu.label,
                        m->cpu.milliwatts);
     *out = m;
     return SB_OK;
