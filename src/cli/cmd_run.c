@@ -1,114 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_run.c - `sobre run`: one prompt, one answer, as it comes. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/limits.h"
-#include "base/utf8.h"
-#include "chat/chat.h"
+#include "cli/host.h"
 #include "cli/json_out.h"
 #include "cli/setup.h"
 #include "cli/stop.h"
 
-static const char default_model[] = "smollm2-135m";
-
-/* One run: everything that is opened, in the order in which it is closed backwards. */
+/* One run: the prompt, and what it runs on. */
 typedef struct run {
     const sb_cli *c;
-    sb_buf path, prompt;
-    sb_pool *pool;
-    sb_meter *meter;
-    sb_chat *chat;
-    uint64_t begin_ns, ready_ns;
-    uint64_t seed;
+    sb_host host;
+    sb_screen screen;
+    sb_buf prompt;
 } run;
 
 static void run_deinit(run *r)
 {
-    sb_chat_close(r->chat);
-    sb_meter_close(r->meter);
-    sb_pool_free(r->pool);
+    sb_host_close(&r->host);
     sb_buf_deinit(&r->prompt);
-    sb_buf_deinit(&r->path);
-}
-
-static sb_status choose_seed(const sb_args *a, uint64_t *out, sb_error *err)
-{
-    const int64_t asked = a->v[SB_OPT_seed].i;
-    if (asked >= 0) {
-        *out = (uint64_t)asked;
-        return SB_OK;
-    }
-    uint64_t drawn = 0;
-    if (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
-        return SB_FAIL(err, SB_IO, "no random number for the seed: give --seed");
-    *out = drawn >> 11; /* 53 bits: every JSON reader keeps them */
-    return SB_OK;
 }
 
 static sb_status run_open(run *r, sb_error *err)
 {
     const sb_args *a = r->c->args;
-    const char *what = a->v[SB_OPT_model].set ? a->v[SB_OPT_model].s : default_model;
     SB_TRY(sb_cli_read_text(a->words[0], &r->prompt, err));
-    const char *system = a->v[SB_OPT_system].s;
-    if (system && sb_utf8_valid(system, strlen(system)) != strlen(system))
-        return SB_FAIL(err, SB_INVALID, "--system is not UTF-8");
-    SB_TRY(choose_seed(a, &r->seed, err));
-    SB_TRY(sb_cli_model_path(what, &r->path, err));
-    SB_TRY(sb_cli_pool(a, &r->pool, err));
-    const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
-    SB_TRY(sb_meter_open(&r->meter, &roots, err));
-    const int32_t n_ctx = (int32_t)a->v[SB_OPT_ctx].i; /* 0: the model's own */
-    const sb_chat_opts o = {.engine = sb_cli_engine_opts(a, n_ctx, SB_MAX_BATCH_ROWS),
-                            .pool = r->pool,
-                            .meter = r->meter};
-    return sb_chat_open(&r->chat, r->path.p, &o, err);
+    SB_TRY(sb_host_check_system(a, err));
+    return sb_host_open(&r->host, err);
 }
 
-/* What a model thinks is for people who watch: dimmed, on standard error. */
-static void show_thinking(sb_str text)
-{
-    if (!isatty(2)) return;
-    sb_out o;
-    sb_out_init(&o, 2);
-    sb_out_add(&o, "\033[2m", 4);
-    sb_out_escaped(&o, text, true);
-    sb_out_add(&o, "\033[0m", 4);
-    sb_out_flush(&o);
-}
-
-/* Content to standard output at once: the reader sees the first word when it is there. */
 static bool show_event(void *ctx, const sb_output_event *e)
 {
-    sb_out *o = ((const run *)ctx)->c->out;
-    const sb_str text = e->text;
-    if (e->kind == SB_OUTPUT_REASONING) show_thinking(text);
-    if (e->kind != SB_OUTPUT_CONTENT) return o->why == 0;
-    if (o->tty)
-        sb_out_escaped(o, text, true); /* a model may say ESC, too */
-    else
-        sb_out_add(o, text.p, text.n);
-    sb_out_flush(o);
-    return o->why == 0;
+    run *r = ctx;
+    sb_bar_end(&r->host.bar);
+    return r->c->args->v[SB_OPT_json].set || sb_screen_show(&r->screen, e);
 }
 
-static sb_sampling sampling_of(const run *r)
+static void show_prefill(void *ctx, int32_t n_done, int32_t n_all)
 {
-    const sb_opt_value *v = r->c->args->v;
-    const float recommended = sb_chat_model(r->chat)->temp;
-    const float temp = v[SB_OPT_temp].set ? (float)v[SB_OPT_temp].f
-                       : recommended >= 0 ? recommended
-                                          : 0.7f;
-    return (sb_sampling){.temp = temp,
-                         .top_k = (int32_t)v[SB_OPT_top_k].i,
-                         .top_p = (float)v[SB_OPT_top_p].f,
-                         .min_p = (float)v[SB_OPT_min_p].f,
-                         .seed = r->seed};
+    sb_bar *bar = &((run *)ctx)->host.bar;
+    if (n_done < n_all)
+        sb_bar_show(bar, (uint64_t)n_done, (uint64_t)n_all);
+    else
+        sb_bar_end(bar);
 }
 
 static json_t *timings_of(const run *r, const sb_turn *t)
@@ -119,13 +55,13 @@ static json_t *timings_of(const run *r, const sb_turn *t)
                      prompt_s > 0 ? (double)t->prompt_ids.n / prompt_s : 0.0, "predicted_n",
                      (int)t->ids.n, "predicted_ms", decode_s * 1e3, "predicted_per_second",
                      decode_s > 0 ? (double)t->n_decoded / decode_s : 0.0, "load_ms",
-                     (double)(r->ready_ns - r->begin_ns) / 1e6);
+                     (double)(r->host.ready_ns - r->host.begin_ns) / 1e6);
 }
 
 /* [{id, token, logprob, top: [{id, token, logprob}]}] */
 static json_t *logprobs_of(const run *r, const sb_turn *t)
 {
-    const sb_tokenizer *tok = sb_chat_model(r->chat)->tok;
+    const sb_tokenizer *tok = sb_chat_model(r->host.chat)->tok;
     json_t *all = json_array();
     bool ok = all != NULL;
     for (size_t i = 0; ok && i < t->ids.n; i++) {
@@ -179,10 +115,10 @@ static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
     if (v[SB_OPT_logprobs].set) sb_json_put(o, "logprobs", logprobs_of(r, t), &ok);
     sb_json_put(o, "timings", timings_of(r, t), &ok);
     sb_json_put(o, "energy", sb_json_energy(&t->energy), &ok);
-    sb_json_put(o, "seed", json_integer((json_int_t)r->seed), &ok);
-    sb_json_put(o, "temperature", json_real((double)sampling_of(r).temp), &ok);
-    sb_json_put(o, "kernels", json_string(sb_level_name(sb_engine_level(sb_chat_engine(r->chat)))),
-                &ok);
+    sb_json_put(o, "seed", json_integer((json_int_t)r->host.seed), &ok);
+    sb_json_put(o, "temperature", json_real((double)sb_host_sampling(&r->host, 0).temp), &ok);
+    sb_json_put(o, "kernels",
+                json_string(sb_level_name(sb_engine_level(sb_chat_engine(r->host.chat)))), &ok);
     if (!ok) {
         json_decref(o);
         o = NULL;
@@ -200,7 +136,7 @@ static void say_cost(const run *r, const sb_turn *t)
                 t->prompt_ids.n, t->ids.n, prompt_s + decode_s,
                 prompt_s > 0 ? (double)t->prompt_ids.n / prompt_s : 0.0,
                 decode_s > 0 ? (double)t->n_decoded / decode_s : 0.0, energy);
-    const char *hint = sb_meter_hint(r->meter);
+    const char *hint = sb_meter_hint(r->host.meter);
     if (hint && isatty(2)) sb_term_say("%s", hint);
 }
 
@@ -208,13 +144,12 @@ static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)
 {
     const bool json = r->c->args->v[SB_OPT_json].set;
     sb_turn t;
-    SB_TRY(sb_chat_turn(r->chat, rq, &t, err));
-    sb_status s = SB_OK;
-    if (json)
-        s = print_json(r, &t, err);
-    else if (r->c->out->tty)
-        sb_out_add(r->c->out, "\n", 1);
-    sb_out_flush(r->c->out);
+    sb_bar_begin(&r->host.bar, "reading", SB_BAR_TOKENS);
+    sb_status s = sb_chat_turn(r->host.chat, rq, &t, err);
+    sb_bar_end(&r->host.bar);
+    sb_screen_end(&r->screen);
+    if (s != SB_OK) return s;
+    if (json) s = print_json(r, &t, err);
     say_cost(r, &t);
     if (s == SB_OK && sb_stop_asked(NULL)) s = SB_FAIL(err, SB_CANCELLED, "interrupted");
     sb_turn_deinit(&t);
@@ -224,17 +159,15 @@ static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)
 /* The request of the options: a conversation, or the text as it stands. */
 static sb_status ask(run *r, sb_error *err)
 {
-    const sb_args *a = r->c->args;
-    const sb_opt_value *v = a->v;
+    const sb_opt_value *v = r->c->args->v;
     const char *system = v[SB_OPT_system].s;
     const sb_str prompt = {r->prompt.p ? r->prompt.p : "", r->prompt.n};
     const sb_message messages[] = {
         {.role = {"system", 6}, .content = {system, system ? strlen(system) : 0}},
         {.role = {"user", 4}, .content = prompt}};
     sb_str stops[SB_MAX_STOPS];
-    for (int i = 0; i < a->n_stops; i++)
-        stops[i] = (sb_str){a->stops[i], strlen(a->stops[i])};
-    const bool bare = !sb_chat_has_template(r->chat);
+    const int32_t n_stops = sb_host_stops(&r->host, stops);
+    const bool bare = !sb_chat_has_template(r->host.chat);
     if (bare && system)
         return SB_FAIL(err, SB_INVALID,
                        "this model has no chat template, so --system has no place: "
@@ -243,28 +176,29 @@ static sb_status ask(run *r, sb_error *err)
         sb_term_say("this model has no chat template: it continues the text");
     const bool raw = bare || v[SB_OPT_raw].set;
     const sb_prompt_request asked = {.messages = messages + (system ? 0 : 1),
-                                     .n_messages = system ? 2 : 1};
+                                     .n_messages = system ? 2 : 1,
+                                     .thinking = sb_host_thinking(&r->host)};
     const sb_turn_request rq = {.prompt = raw ? (sb_prompt_request){0} : asked,
                                 .raw = prompt,
                                 .raw_control = v[SB_OPT_markers].set,
-                                .sampling = sampling_of(r),
+                                .sampling = sb_host_sampling(&r->host, 0),
                                 .max_tokens = v[SB_OPT_n].set ? (int32_t)v[SB_OPT_n].i : -1,
                                 .stops = stops,
-                                .n_stops = a->n_stops,
+                                .n_stops = n_stops,
                                 .n_logprobs = (int32_t)v[SB_OPT_logprobs].i,
                                 .cancel = sb_stop_flag(),
-                                .on_event = v[SB_OPT_json].set ? NULL : show_event,
+                                .on_event = show_event,
+                                .on_prefill = show_prefill,
                                 .ctx = r};
     return answer(r, &rq, err);
 }
 
 sb_status sb_cmd_run(const sb_cli *c, sb_error *err)
 {
-    run r = {.c = c, .begin_ns = sb_now_ns()};
-    sb_buf_init(&r.path, SB_MAX_PATH_BYTES, "path of a model");
+    run r = {.c = c, .screen = sb_screen_begin(c->out)};
+    sb_host_init(&r.host, c->args);
     sb_buf_init(&r.prompt, SB_MAX_PROMPT_BYTES, "prompt");
     sb_status s = run_open(&r, err);
-    r.ready_ns = sb_now_ns();
     if (s == SB_OK) s = ask(&r, err);
     run_deinit(&r);
     return s;

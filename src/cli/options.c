@@ -225,6 +225,10 @@ static sb_status check_together(const sb_args *a, sb_error *err)
     }
     if (v[SB_OPT_raw].set && v[SB_OPT_system].set)
         return SB_FAIL(err, SB_INVALID, "--system needs the chat template, which --raw leaves out");
+    if (v[SB_OPT_raw].set && v[SB_OPT_template].set)
+        return SB_FAIL(err, SB_INVALID, "--raw leaves out what --template gives: take one of them");
+    if (v[SB_OPT_think].set && v[SB_OPT_no_think].set)
+        return SB_FAIL(err, SB_INVALID, "--think and --no-think: take one of them");
     if (v[SB_OPT_markers].set && !v[SB_OPT_raw].set)
         return SB_FAIL(err, SB_INVALID,
                        "--special needs --raw: messages never become control tokens");

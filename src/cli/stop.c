@@ -10,13 +10,55 @@
 
 static volatile sig_atomic_t n_asked;
 static atomic_bool is_asked; /* lock-free, so a handler may set it */
+static atomic_bool must_end; /* asked by something else than an interrupt */
+static atomic_bool window_changed;
+static volatile sig_atomic_t has_modes; /* set last: modes are whole when it is */
+static struct termios modes_before;
 
 static void ask(int signal_number)
 {
-    (void)signal_number;
+    if (signal_number != SIGINT) atomic_store(&must_end, true);
     atomic_store(&is_asked, true);
     if (n_asked < 3) n_asked++;
-    if (n_asked == 3) _exit(SB_EXIT_INTERRUPTED);
+    if (n_asked < 3) return;
+    if (has_modes) (void)tcsetattr(STDIN_FILENO, TCSANOW, &modes_before);
+    _exit(SB_EXIT_INTERRUPTED);
+}
+
+static void note_window(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&window_changed, true);
+}
+
+bool sb_stop_take_interrupt(void)
+{
+    if (!atomic_load(&is_asked) || atomic_load(&must_end)) return false;
+    n_asked = 0;
+    atomic_store(&is_asked, false);
+    if (atomic_load(&must_end)) atomic_store(&is_asked, true); /* it came just now */
+    return true;
+}
+
+void sb_stop_keep_terminal(const struct termios *modes)
+{
+    modes_before = *modes;
+    has_modes = 1;
+}
+
+void sb_stop_watch_window(void)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    (void)sigemptyset(&sa.sa_mask);
+    sa.sa_handler = note_window;
+    (void)sigaction(SIGWINCH, &sa, NULL);
+    (void)sigaction(SIGCONT, &sa, NULL);
+}
+
+bool sb_stop_window_changed(void)
+{
+    return atomic_exchange(&window_changed, false);
 }
 
 void sb_stop_start(void)

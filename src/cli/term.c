@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
+#include "cli/french.h"
 #include "cli/stop.h"
 
 enum { LINE_BYTES = 1024, READ_BYTES = 65536 };
@@ -132,6 +134,34 @@ void sb_out_escaped(sb_out *o, sb_str s, bool lines)
     }
 }
 
+void sb_out_dim(sb_out *o, bool dim)
+{
+    const char *term = getenv("TERM"), *never = getenv("NO_COLOR");
+    if (!o->tty || (never && *never) || !term || strcmp(term, "dumb") == 0) return;
+    sb_out_add(o, dim ? "\033[2m" : "\033[0m", 4);
+}
+
+/* A line in the reader's language, escaped; English when memory is short. */
+static void add_line(sb_out *o, const char *line)
+{
+    const sb_str english = {line, strlen(line)};
+    sb_buf b;
+    sb_buf_init(&b, 8 * LINE_BYTES, "line");
+    const bool ok = sb_tr_line(&b, english, NULL) == SB_OK && b.p;
+    sb_out_escaped(o, ok ? (sb_str){b.p, b.n} : english, false);
+    sb_buf_deinit(&b);
+}
+
+void sb_out_say(sb_out *o, const char *fmt, ...)
+{
+    char line[LINE_BYTES];
+    va_list ap;
+    va_start(ap, fmt);
+    const int n = vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    if (n > 0) add_line(o, line);
+}
+
 void sb_term_say(const char *fmt, ...)
 {
     char line[LINE_BYTES];
@@ -143,7 +173,7 @@ void sb_term_say(const char *fmt, ...)
     sb_out o;
     sb_out_init(&o, 2);
     sb_out_add(&o, "sobre: ", 7);
-    sb_out_escaped(&o, (sb_str){line, strlen(line)}, false);
+    add_line(&o, line);
     sb_out_add(&o, "\n", 1);
     sb_out_flush(&o); /* nobody is left to tell when this fails */
 }

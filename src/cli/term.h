@@ -36,7 +36,11 @@ sb_status sb_out_end(sb_out *o, sb_error *err) SB_MUST_USE;
 sb_status sb_term_escape(sb_buf *out, sb_str s, bool lines, sb_error *err) SB_MUST_USE;
 void sb_out_escaped(sb_out *o, sb_str s, bool lines);
 
-/* One line on standard error, escaped: "sobre: TEXT". */
+/* What follows is dim, or plain again: on a terminal that can, for a reader who wants it. */
+void sb_out_dim(sb_out *o, bool dim);
+/* A text for people, in their language, escaped; no newline is added. */
+void sb_out_say(sb_out *o, const char *fmt, ...) SB_PRINTF(2, 3);
+/* One line on standard error, in the reader's language, escaped: "sobre: TEXT". */
 void sb_term_say(const char *fmt, ...) SB_PRINTF(1, 2);
 
 /* All of standard input, up to the buffer's limit; SB_CANCELLED when a signal asks to stop. */
