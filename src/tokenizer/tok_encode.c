@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tok_encode.c - text to ids: added tokens first, then the pieces between them, merged one by one.
  *
- * A "gpt2" text is cut by its pre-tokenizer. A "llama" text is one piece in the reference; here it
- * is cut before spaces where no token reaches across (a few vocabularies have tokens with a space
- * inside, so the bytes before such spaces are remembered), which gives the same ids from smaller
- * heaps. */
+ * A "gpt2" text is cut by its pre-tokenizer. A "llama" text is one piece in the reference, and so
+ * is a line of a "gemma4" text; here they are cut before spaces where no token reaches across (a few
+ * vocabularies have tokens with a space inside, so the bytes before such spaces are remembered),
+ * which gives the same ids from smaller heaps. */
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "tokenizer/internal.h"
+#include "tokenizer/unicode.h"
 
 #include <string.h>
-
-static const char SPACE_MARK[] = "\xE2\x96\x81"; // U+2581
 
 /* Room for n bytes of rewritten text, or NULL: SB_NO_MEMORY. */
 static char *room_for_copy(sb_tok_work *w, size_t n, sb_error *err)
@@ -33,6 +32,10 @@ static char *room_for_copy(sb_tok_work *w, size_t n, sb_error *err)
 static sb_status encode_piece(const sb_tokenizer *t, sb_tok_work *w, sb_str piece, sb_ids *out,
                               sb_error *err)
 {
+    if (t->whole) {
+        const int32_t id = sb_tok_table_find(t, piece.p, piece.n);
+        if (id >= 0) return sb_ids_add(out, id, err);
+    }
     size_t n_lost = 0;
     for (size_t i = 0; t->drops && i < piece.n; i++)
         n_lost += t->byte_id[(uint8_t)piece.p[i]] < 0;
@@ -50,17 +53,11 @@ static sb_status encode_piece(const sb_tokenizer *t, sb_tok_work *w, sb_str piec
 /* Text as a "llama" vocabulary has it: U+2581 is a space, and one may be put in front. */
 static sb_status normalise(sb_tok_work *w, sb_str *text, bool prefix, sb_error *err)
 {
-    if (!prefix && !memmem(text->p, text->n, SPACE_MARK, 3)) return SB_OK;
+    if (!prefix && !memmem(text->p, text->n, "\xE2\x96\x81", 3)) return SB_OK;
     char *copy = room_for_copy(w, text->n + 1, err);
     if (!copy) return SB_NO_MEMORY;
-    size_t n = 0;
-    if (prefix) copy[n++] = ' ';
-    for (size_t i = 0; i < text->n; n++) {
-        const bool mark = text->n - i >= 3 && !memcmp(text->p + i, SPACE_MARK, 3);
-        copy[n] = mark ? ' ' : text->p[i];
-        i += mark ? 3 : 1;
-    }
-    *text = (sb_str){copy, n};
+    copy[0] = ' ';
+    *text = (sb_str){copy, sb_tok_from_marks(*text, copy + prefix) + prefix};
     return SB_OK;
 }
 
@@ -70,10 +67,9 @@ static bool may_cut(const sb_tokenizer *t, const char *p)
     return p[0] == ' ' && b != ' ' && !(t->before_space[b / 64] >> (b % 64) & 1);
 }
 
-static sb_status encode_spm(const sb_tokenizer *t, sb_tok_work *w, sb_str text, bool prefix,
-                            sb_ids *out, sb_error *err)
+static sb_status encode_words(const sb_tokenizer *t, sb_tok_work *w, sb_str text, sb_ids *out,
+                              sb_error *err)
 {
-    SB_TRY(normalise(w, &text, prefix, err));
     for (size_t i = 0, end; i < text.n; i = end) {
         for (end = i + 1; end < text.n && !may_cut(t, text.p + end);)
             end++;
@@ -87,12 +83,14 @@ static sb_status encode_plain(const sb_tokenizer *t, sb_tok_work *w, sb_str text
                               sb_ids *out, sb_error *err)
 {
     if (text.n == 0) return SB_OK;
-    if (t->spm) return encode_spm(t, w, text, prefix && t->space_prefix, out, err);
+    if (t->spm) SB_TRY(normalise(w, &text, prefix && t->space_prefix, err));
+    if (!t->pre) return encode_words(t, w, text, out, err);
+    if (t->nfc) SB_TRY(sb_nfc_compose(&w->nfc, &text, err));
     sb_pretok_walk walk;
     sb_str piece;
     sb_pretok_begin(&walk, t->pre, text);
     while (sb_pretok_next(&walk, &piece))
-        SB_TRY(encode_piece(t, w, piece, out, err));
+        SB_TRY(t->spm ? encode_words(t, w, piece, out, err) : encode_piece(t, w, piece, out, err));
     return SB_OK;
 }
 
@@ -132,6 +130,32 @@ static int32_t added_at(const sb_tokenizer *t, sb_str text, size_t at, span_run 
     return literal;
 }
 
+/* The white space at the end of s, or at its start. */
+static size_t space_at_end(sb_str s)
+{
+    size_t i = s.n;
+    while (i > 0) {
+        size_t k = i - 1;
+        uint32_t cp = 0;
+        while (k > 0 && ((uint8_t)s.p[k] & 0xC0) == 0x80)
+            k--;
+        if (!sb_utf8_decode(s.p + k, i - k, &cp) || !(sb_uc_class(cp) & SB_UC_SPACE)) break;
+        i = k;
+    }
+    return s.n - i;
+}
+
+static size_t space_at_start(sb_str s)
+{
+    size_t i = 0;
+    uint32_t cp = 0;
+    for (size_t n; i < s.n; i += n) {
+        n = sb_utf8_decode(s.p + i, s.n - i, &cp);
+        if (!n || !(sb_uc_class(cp) & SB_UC_SPACE)) break;
+    }
+    return i;
+}
+
 static sb_status encode(const sb_tokenizer *t, sb_tok_work *w, sb_str text, span_run r, bool first,
                         sb_ids *out, sb_error *err)
 {
@@ -140,9 +164,13 @@ static sb_status encode(const sb_tokenizer *t, sb_tok_work *w, sb_str text, span
         size_t len = 1;
         const int32_t id = added_at(t, text, i, &r, &len);
         if (id >= 0) {
-            SB_TRY(encode_plain(t, w, (sb_str){text.p + from, i - from}, first, out, err));
+            sb_str plain = {text.p + from, i - from};
+            if (t->flags[id] & SB_TOK_F_LSTRIP) plain.n -= space_at_end(plain);
+            SB_TRY(encode_plain(t, w, plain, first, out, err));
             SB_TRY(sb_ids_add(out, id, err));
             first = true; // what follows an added token starts anew
+            if (t->flags[id] & SB_TOK_F_RSTRIP)
+                len += space_at_start((sb_str){text.p + i + len, text.n - i - len});
             from = i + len;
         }
         i += len;

@@ -18,6 +18,7 @@ void sb_tok_work_deinit(sb_tok_work *w)
     sb_free(w->symbols);
     sb_free(w->heap);
     sb_free(w->copy);
+    sb_nfc_deinit(&w->nfc);
     *w = (sb_tok_work){0};
 }
 
@@ -67,7 +68,7 @@ static bool pair_at(const sb_tokenizer *t, const sb_tok_symbol *v, const char *p
     const uint32_t left_n = b->start - a->start;
     const int32_t id = sb_tok_table_find(t, p + a->start, v[b->next].start - a->start);
     if (id < 0) return false;
-    if (t->spm) { // by score; of two ways to one piece the reference takes the longer left part
+    if (t->scored) { // by score; of two ways to one piece the reference takes the longer left part
         *out = (sb_tok_pair){(uint64_t)t->prio[id] << 16 | (UINT16_MAX - left_n), left, id};
         return true;
     }

@@ -2,11 +2,11 @@
  * tok_ranks.c - which merge comes first.
  *
  * Both kinds of model are run by one merger that asks: do these neighbouring bytes, split here,
- * make a token, and how early? For "gpt2" a token keeps the list of merges that make it (nearly
- * always one): the split point and the rank, which is the line number. That needs one look-up per
- * merge line instead of the three of a (left id, right id) table, and usually none, because
- * converters write tokens in the order of their merges: the token after the last one made is tried
- * first. For "llama" the score decides. */
+ * make a token, and how early? Where the file lists merges, a token keeps those that make it
+ * (nearly always one): the split point and the rank, which is the line number. That needs one
+ * look-up per merge line instead of the three of a (left id, right id) table, and usually none,
+ * because converters write tokens in the order of their merges: the token after the last one made
+ * is tried first. For "llama" the score decides. */
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "tokenizer/internal.h"
@@ -46,6 +46,25 @@ bool sb_tok_from_alphabet(sb_str s, char *out, size_t *out_n)
     return true;
 }
 
+size_t sb_tok_from_marks(sb_str s, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; n++) {
+        const bool mark = s.n - i >= 3 && !memcmp(s.p + i, "\xE2\x96\x81", 3);
+        out[n] = mark ? ' ' : s.p[i];
+        i += mark ? 3 : 1;
+    }
+    return n;
+}
+
+/* A part of a merge line as the bytes of its piece. */
+static bool read_part(const sb_tokenizer *t, sb_str s, char *out, size_t *out_n)
+{
+    if (!t->spm) return sb_tok_from_alphabet(s, out, out_n);
+    *out_n = sb_tok_from_marks(s, out);
+    return true;
+}
+
 /* Token whose piece is p[n], or -1; guess is tried before the table. */
 static int32_t product(const sb_tokenizer *t, const char *p, size_t n, int32_t guess)
 {
@@ -67,7 +86,7 @@ static void note_merge(sb_tokenizer *t, int32_t i, int32_t id, size_t left_n)
     t->first_merge[id] = i;
 }
 
-/* Reads all merge lines; scratch holds 2 * max_merge_bytes. Lines that make no token are idle. */
+/* Reads all merge lines; scratch holds 3 * max_merge_bytes. Lines that make no token are idle. */
 static sb_status read_merges(sb_tokenizer *t, const sb_tokenizer_desc *d, char *scratch,
                              sb_error *err)
 {
@@ -77,12 +96,12 @@ static sb_status read_merges(sb_tokenizer *t, const sb_tokenizer_desc *d, char *
         const char *space = s.n > 2 ? memchr(s.p + 1, ' ', s.n - 2) : NULL;
         if (!space)
             return SB_FAIL(err, SB_CORRUPT, "tokenizer: merge %d is not two parts and a space", i);
-        if (s.n - 1 > 2 * t->max_merge_bytes) continue; // a byte takes at most two in the alphabet
+        if (s.n - 1 > 3 * t->max_merge_bytes) continue; // a byte is written with at most three
         const sb_str left = {s.p, (size_t)(space - s.p)};
         const sb_str right = {space + 1, s.n - left.n - 1};
         size_t left_n, right_n;
-        if (!sb_tok_from_alphabet(left, scratch, &left_n)) continue;
-        if (!sb_tok_from_alphabet(right, scratch + left_n, &right_n)) continue;
+        if (!read_part(t, left, scratch, &left_n)) continue;
+        if (!read_part(t, right, scratch + left_n, &right_n)) continue;
         const int32_t id = product(t, scratch, left_n + right_n, guess);
         if (id < 0) continue;
         note_merge(t, i, id, left_n);
@@ -100,7 +119,7 @@ sb_status sb_tok_ranks_from_merges(sb_tokenizer *t, const sb_tokenizer_desc *d, 
     t->first_merge = sb_alloc(n_tok, sizeof *t->first_merge);
     t->next_merge = sb_alloc(n_merges, sizeof *t->next_merge);
     t->left_bytes = sb_alloc(n_merges, sizeof *t->left_bytes);
-    char *scratch = sb_alloc(t->max_merge_bytes, 2);
+    char *scratch = sb_alloc(t->max_merge_bytes, 3);
     sb_status s;
     if (!t->first_merge || !t->next_merge || !t->left_bytes || !scratch) {
         s = SB_FAIL(err, SB_NO_MEMORY, "tokenizer: no memory for %zu merges", n_merges);

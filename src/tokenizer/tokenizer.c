@@ -13,8 +13,6 @@
 
 #include <string.h>
 
-static const char SPACE_MARK[3] = {'\xE2', '\x96', '\x81'}; // U+2581, a space in "llama" pieces
-
 static bool same(sb_str s, const char *text)
 {
     return s.n == strlen(text) && !memcmp(s.p, text, s.n);
@@ -25,21 +23,6 @@ static bool is_all(sb_str s, char c)
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] != c) return false;
     return true;
-}
-
-/* Copies s with U+2581 turned into a space; returns the length. */
-static size_t undo_space_marks(sb_str s, char *out)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; n++) {
-        if (s.n - i >= 3 && s.p[i] == SPACE_MARK[0] && !memcmp(s.p + i, SPACE_MARK, 3)) {
-            out[n] = ' ';
-            i += 3;
-        } else {
-            out[n] = s.p[i++];
-        }
-    }
-    return n;
 }
 
 static int hex_digit(char c)
@@ -112,8 +95,8 @@ static sb_status write_piece(sb_tokenizer *t, int32_t id, sb_str s, char *out, s
         return SB_OK;
     }
     if (t->spm && (type == SB_TOK_NORMAL || type == SB_TOK_USER)) {
-        *n = undo_space_marks(s, out);
-        *mergeable = type == SB_TOK_NORMAL || is_all((sb_str){out, *n}, ' ');
+        *n = sb_tok_from_marks(s, out);
+        *mergeable = type == SB_TOK_NORMAL || (t->scored && is_all((sb_str){out, *n}, ' '));
     } else if (!t->spm && type == SB_TOK_NORMAL && sb_tok_from_alphabet(s, out, n)) {
         *mergeable = true;
     } else { // added tokens, and mislabelled ones, stand for themselves
@@ -238,7 +221,7 @@ static void build_ends(sb_tokenizer *t)
 static int32_t id_or(const sb_tokenizer *t, int32_t given, int32_t usual)
 {
     if (given >= 0) return given;
-    if (!t->spm || usual >= t->n_tok) return -1;
+    if (!t->scored || usual >= t->n_tok) return -1;
     const sb_tok_type type = sb_tok_type_of(t, usual);
     return type == SB_TOK_CONTROL || type == SB_TOK_UNKNOWN ? usual : -1;
 }
@@ -254,25 +237,59 @@ static sb_status check_ids(const sb_tokenizer_desc *d, sb_error *err)
     return SB_OK;
 }
 
+/* Finds the pre-tokenizer; a file that names none is split as most old ones were. */
+static sb_status find_pre(sb_tokenizer *t, sb_str name, sb_error *err)
+{
+    t->pre_missing = name.n == 0;
+    t->pre = t->pre_missing ? sb_pretok_find((sb_str){"default", 7}) : sb_pretok_find(name);
+    if (!t->pre) {
+        char known[SB_ERROR_MSG_BYTES];
+        sb_pretok_families(known, sizeof known);
+        return SB_FAIL(err, SB_UNSUPPORTED, "pre-tokenizer '%.*s' is none of: %s",
+                       (int)(name.n < 24 ? name.n : 24), name.p, known);
+    }
+    t->whole = t->pre->flags & SB_PRE_WHOLE;
+    t->nfc = t->pre->flags & SB_PRE_NFC;
+    t->spm = t->pre->flags & SB_PRE_CHARS;
+    return SB_OK;
+}
+
 static sb_status check_desc(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *err)
 {
     const int model_n = (int)(d->model.n < 64 ? d->model.n : 64);
-    const int pre_n = (int)(d->pre.n < 64 ? d->pre.n : 64);
     if (d->n_tok < 2 || d->n_tok > SB_MAX_VOCAB || !d->tokens)
         return SB_FAIL(err, SB_CORRUPT, "tokenizer: %d tokens (2..%d)", d->n_tok, SB_MAX_VOCAB);
     if (model_n == 0) return SB_FAIL(err, SB_CORRUPT, "tokenizer: tokenizer.ggml.model is missing");
-    t->spm = same(d->model, "llama");
-    if (!t->spm && !same(d->model, "gpt2"))
-        return SB_FAIL(err, SB_UNSUPPORTED, "tokenizer: model '%.*s' is not supported", model_n,
-                       d->model.p);
-    if (!t->spm && pre_n == 0)
-        return SB_FAIL(err, SB_UNSUPPORTED, "tokenizer: tokenizer.ggml.pre is missing");
-    t->pre = t->spm ? NULL : sb_pretok_find(d->pre);
-    if (!t->spm && !t->pre)
-        return SB_FAIL(err, SB_UNSUPPORTED, "tokenizer: pre-tokenizer '%.*s' is not supported",
-                       pre_n, d->pre.p);
     t->n_tok = d->n_tok;
-    return check_ids(d, err);
+    SB_TRY(check_ids(d, err));
+    if (same(d->model, "llama")) {
+        t->spm = t->scored = true;
+        return SB_OK;
+    }
+    if (same(d->model, "gemma4")) return find_pre(t, d->model, err);
+    if (!same(d->model, "gpt2"))
+        return SB_FAIL(err, SB_UNSUPPORTED,
+                       "tokenizer: model '%.*s' is none of gpt2, llama, gemma4", model_n,
+                       d->model.p);
+    return find_pre(t, d->pre, err);
+}
+
+/* Tokens that take white space along. Files do not say which: what is known is known by name. */
+static void build_strips(sb_tokenizer *t, const sb_tokenizer_desc *d)
+{
+    static const char *const masks[] = {"<mask>", "[MASK]"};
+    for (size_t i = 0; t->pre && (t->pre->flags & SB_PRE_MASK) && i < SB_ARRAY_LEN(masks); i++) {
+        const int32_t id = sb_tok_added_find(t, (sb_str){masks[i], strlen(masks[i])});
+        if (id >= 0) t->flags[id] |= SB_TOK_F_LSTRIP;
+    }
+    static const char *const none[] = {"<unk>", "<s>", "<|endoftext|>"};
+    for (int32_t id = 0; d->rstrip_added && id < t->n_tok; id++) {
+        const sb_tok_type type = sb_tok_type_of(t, id);
+        bool strips = type == SB_TOK_CONTROL || type == SB_TOK_USER;
+        for (size_t i = 0; i < SB_ARRAY_LEN(none); i++)
+            strips = strips && !same(sb_tok_text(t, id), none[i]);
+        if (strips) t->flags[id] |= SB_TOK_F_RSTRIP;
+    }
 }
 
 static sb_status build(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *err)
@@ -280,7 +297,7 @@ static sb_status build(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *er
     SB_TRY(check_desc(t, d, err));
     SB_TRY(build_tokens(t, d, err));
     SB_TRY(sb_tok_table_fill(t, err));
-    if (t->spm)
+    if (t->scored)
         SB_TRY(sb_tok_ranks_from_scores(t, d, err));
     else
         SB_TRY(sb_tok_ranks_from_merges(t, d, err));
@@ -290,9 +307,11 @@ static sb_status build(sb_tokenizer *t, const sb_tokenizer_desc *d, sb_error *er
     t->eos = id_or(t, d->eos, 2);
     t->eot = d->eot;
     build_ends(t);
-    t->add_bos = (d->add_bos < 0 ? t->spm : d->add_bos > 0) && t->bos >= 0;
+    build_strips(t, d);
+    const bool usual = t->scored || (t->pre && (t->pre->flags & SB_PRE_BOS));
+    t->add_bos = (d->add_bos < 0 ? usual : d->add_bos > 0) && t->bos >= 0;
     t->add_eos = d->add_eos > 0 && t->eos >= 0;
-    t->space_prefix = t->spm && d->add_space_prefix != 0;
+    t->space_prefix = t->scored && d->add_space_prefix != 0;
     return SB_OK;
 }
 
@@ -321,6 +340,14 @@ void sb_tokenizer_free(sb_tokenizer *t)
     sb_free(t->left_bytes);
     sb_free(t->leaves);
     sb_free(t);
+}
+
+const char *sb_tokenizer_warning(const sb_tokenizer *t)
+{
+    return t->pre_missing ? "the file names no pre-tokenizer (tokenizer.ggml.pre): its text is "
+                            "split as 'default', answers may be poor; a newer file of this model "
+                            "names it"
+                          : NULL;
 }
 
 int32_t sb_tokenizer_n_tok(const sb_tokenizer *t)

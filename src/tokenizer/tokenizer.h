@@ -33,8 +33,8 @@ typedef enum sb_tok_mode {
 } sb_tok_mode;
 
 typedef struct sb_tokenizer_desc {
-    sb_str model; /* "gpt2" or "llama" */
-    sb_str pre;   /* name of the pre-tokenizer; empty for "llama" */
+    sb_str model; /* "gpt2", "llama" or "gemma4" */
+    sb_str pre;   /* "gpt2": name of the pre-tokenizer; empty when the file does not say */
     int32_t n_tok;
     const sb_str *tokens; /* [n_tok] */
     const float *scores;  /* [n_tok] or NULL */
@@ -43,17 +43,21 @@ typedef struct sb_tokenizer_desc {
     const sb_str *merges;                      /* [n_merges] "left right" */
     int32_t bos, eos, unk, pad, eot;           /* ids, -1 when none */
     int8_t add_bos, add_eos, add_space_prefix; /* 1, 0, or -1 when the file does not say */
+    bool rstrip_added; /* added tokens take the white space behind them (Phi-3) */
 } sb_tokenizer_desc;
 
 typedef struct sb_tokenizer sb_tokenizer;
 
 /* What a file does not say: "llama" has bos 1, eos 2, unk 0 where those are special tokens, adds
- * bos and puts a space before a text; "gpt2" does neither. Of tokens with equal text the first
- * counts; merges that make no token are idle. */
+ * bos and puts a space before a text; "gpt2" does neither, but some pre-tokenizers add bos
+ * (pretok.def). Of tokens with equal text the first counts; merges that make no token are idle. */
 sb_status sb_tokenizer_new(sb_tokenizer **out, const sb_tokenizer_desc *d,
                            sb_error *err) SB_MUST_USE;
 void sb_tokenizer_free(sb_tokenizer *t);
 
+/* NULL, or a line that whoever opens the file should show: the vocabulary works, but not as its
+ * maker meant it. */
+const char *sb_tokenizer_warning(const sb_tokenizer *t);
 int32_t sb_tokenizer_n_tok(const sb_tokenizer *t);
 int32_t sb_tokenizer_bos(const sb_tokenizer *t); /* -1 when none */
 int32_t sb_tokenizer_eos(const sb_tokenizer *t);
@@ -73,8 +77,9 @@ sb_status sb_tokenizer_reserve_literal(sb_tokenizer *t, sb_str literal, sb_error
 
 /* Appends the ids of text[n]; adds neither bos nor eos. first: text starts the input (matters for
  * a leading space prefix). SB_INVALID names the first byte that is not UTF-8; on failure out is as
- * it was. Bytes that no token of a "gpt2" vocabulary holds vanish, as in the reference. In "llama"
- * models U+2581 is a space, so it decodes to one. */
+ * it was. What does not decode to itself: bytes that no token of a "gpt2" vocabulary holds vanish,
+ * some models' text is composed (NFC), and in "llama" and "gemma4" U+2581 is a space; all as in the
+ * reference. */
 sb_status sb_tokenizer_encode(const sb_tokenizer *t, sb_str text, sb_tok_mode mode, bool first,
                               sb_ids *out, sb_error *err) SB_MUST_USE;
 
