@@ -7,6 +7,7 @@
  *             shape its row states, and dimensions fit int32. */
 #ifndef SB_MODEL_ARCH_H
 #define SB_MODEL_ARCH_H
+#include "base/limits.h"
 #include "model/model.h"
 #include "model/plan.h"
 
@@ -26,6 +27,10 @@ typedef struct sb_arch_key {
 #define SB_KEY_I_REQUIRED(name, f, lo, hi)                                                         \
     {                                                                                              \
         name, offsetof(sb_hparams, f), SB_KEY_INT, lo, hi, 0, true                                 \
+    }
+#define SB_KEY_F_REQUIRED(name, f, lo, hi)                                                         \
+    {                                                                                              \
+        name, offsetof(sb_hparams, f), SB_KEY_FLOAT, lo, hi, 0, true                               \
     }
 #define SB_KEY_F(name, f, lo, hi, dflt)                                                            \
     {                                                                                              \
@@ -73,7 +78,7 @@ struct sb_arch {
         SB_KEY_I("context_length", n_ctx_train, 1, 4294967295.0, 2048),                            \
         SB_KEY_I("rope.dimension_count", n_rot, 2, SB_MAX_HEAD_DIM, 0),                            \
         SB_KEY_I("expert_count", n_expert, 0, 4096, 0),                                            \
-        SB_KEY_F("attention.layer_norm_rms_epsilon", eps, 1e-12, 1e-1, 1e-5),                      \
+        SB_KEY_F_REQUIRED("attention.layer_norm_rms_epsilon", eps, 1e-12, 1e-1),                   \
         SB_KEY_F("rope.freq_base", rope_base, 1, 1e12, 10000),                                     \
         SB_KEY_F("rope.scaling.factor", rope_factor, 1e-3, 1e6, 0),                                \
         SB_KEY_F("rope.scale_linear", rope_scale_linear, 1e-3, 1e6, 1),                            \
@@ -86,8 +91,46 @@ struct sb_arch {
         SB_KEY_F("attn_logit_softcapping", attn_softcap, 0, 1e6, 0),                               \
         SB_KEY_F("final_logit_softcapping", logit_softcap, 0, 1e6, 0)
 
-/* The model's main rope as its keys say (none, linear, YaRN, table of factors). */
-sb_rope_spec sb_arch_rope_spec(const sb_model *m, sb_rope_layout layout);
+/* Tensors that all of them have. A tied head is the embedding. */
+#define SB_ARCH_COMMON_TENSORS                                                                     \
+    {SB_T_TOKEN_EMBD, {SB_DIM_EMBD, SB_DIM_VOCAB}, true}, {SB_T_OUTPUT_NORM, {SB_DIM_EMBD}, true}, \
+        {SB_T_OUTPUT, {SB_DIM_EMBD, SB_DIM_VOCAB}, false}, {SB_T_ATTN_NORM, {SB_DIM_EMBD}, true},  \
+        {SB_T_ATTN_Q, {SB_DIM_EMBD, SB_DIM_Q}, true},                                              \
+        {SB_T_ATTN_K, {SB_DIM_EMBD, SB_DIM_KV}, true},                                             \
+        {SB_T_ATTN_V, {SB_DIM_EMBD, SB_DIM_KV}, true},                                             \
+        {SB_T_ATTN_OUTPUT, {SB_DIM_Q, SB_DIM_EMBD}, true}, {SB_T_FFN_NORM, {SB_DIM_EMBD}, true},   \
+        {SB_T_FFN_GATE, {SB_DIM_EMBD, SB_DIM_FF}, true},                                           \
+        {SB_T_FFN_UP, {SB_DIM_EMBD, SB_DIM_FF}, true},                                             \
+    {                                                                                              \
+        SB_T_FFN_DOWN, {SB_DIM_FF, SB_DIM_EMBD}, true                                              \
+    }
+
+/* Biases a configuration may ask for; those of q, k and v are required or not. */
+#define SB_ARCH_BIASES(qkv_required)                                                               \
+    {SB_T_ATTN_Q_BIAS, {SB_DIM_Q}, qkv_required}, {SB_T_ATTN_K_BIAS, {SB_DIM_KV}, qkv_required},   \
+        {SB_T_ATTN_V_BIAS, {SB_DIM_KV}, qkv_required},                                             \
+        {SB_T_ATTN_OUTPUT_BIAS, {SB_DIM_EMBD}, false}, {SB_T_FFN_GATE_BIAS, {SB_DIM_FF}, false},   \
+        {SB_T_FFN_UP_BIAS, {SB_DIM_FF}, false},                                                    \
+    {                                                                                              \
+        SB_T_FFN_DOWN_BIAS, {SB_DIM_EMBD}, false                                                   \
+    }
+
+/* Norms of each head of q and k. */
+#define SB_ARCH_HEAD_NORMS                                                                         \
+    {SB_T_ATTN_Q_NORM, {SB_DIM_HEAD}, true},                                                       \
+    {                                                                                              \
+        SB_T_ATTN_K_NORM, {SB_DIM_HEAD}, true                                                      \
+    }
+
+/* The tables `keys` and `tensors` of an architecture's file, for its sb_arch. */
+#define SB_ARCH_TABLES                                                                             \
+    .keys = keys, .n_keys = SB_ARRAY_LEN(keys), .tensors = tensors,                                \
+    .n_tensors = SB_ARRAY_LEN(tensors)
+
+/* Adds the model's main rope as its keys say (none, linear, YaRN, table of divisors). */
+int32_t sb_arch_rope_add(const sb_model *m, sb_plan *p, sb_rope_layout layout);
+/* 1 / sqrt(head_dim): what scores are multiplied by, unless a family says otherwise. */
+float sb_arch_score_scale(const sb_model *m);
 
 #define X(name) extern const sb_arch sb_arch_##name;
 #include "model/arch.def"

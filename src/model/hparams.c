@@ -5,6 +5,7 @@
 #include "model/internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -153,11 +154,11 @@ sb_status sb_model_read_hparams(sb_model *m, sb_error *err)
     return m->arch->settle ? m->arch->settle(&m->hp, m->gguf, err) : SB_OK;
 }
 
-sb_rope_spec sb_arch_rope_spec(const sb_model *m, sb_rope_layout layout)
+int32_t sb_arch_rope_add(const sb_model *m, sb_plan *p, sb_rope_layout layout)
 {
     const sb_hparams *h = &m->hp;
     const int32_t w = sb_model_weight(m, SB_T_ROPE_FREQS, -1);
-    return (sb_rope_spec){
+    const sb_rope_spec s = {
         .layout = layout,
         .n_rot = h->n_rot,
         .base = h->rope_base,
@@ -170,4 +171,10 @@ sb_rope_spec sb_arch_rope_spec(const sb_model *m, sb_rope_layout layout)
         .beta_slow = h->yarn_beta_slow,
         .freq_factors = w < 0 ? NULL : m->weights[w].data,
     };
+    return sb_plan_rope_add(p, &s);
+}
+
+float sb_arch_score_scale(const sb_model *m)
+{
+    return 1 / sqrtf((float)m->hp.head_dim);
 }

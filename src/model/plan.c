@@ -68,26 +68,37 @@ static double yarn_ramp(const sb_rope_spec *s, int32_t i)
     return 1 - fmin(1, fmax(0, y));
 }
 
+/* What pair i's frequency is divided by. */
+static double divisor(const sb_rope_spec *s, int32_t i)
+{
+    float d = 1;
+    if (s->freq_factors) memcpy(&d, s->freq_factors + (size_t)i * sizeof d, sizeof d);
+    return (double)d;
+}
+
+static bool rope_is_sound(const sb_rope_spec *s)
+{
+    if (s->n_rot < 2 || s->n_rot % 2) return false;
+    for (int32_t i = 0; i < s->n_rot / 2; i++)
+        if (!(divisor(s, i) > 0) || isinf(divisor(s, i))) return false;
+    return true;
+}
+
 int32_t sb_plan_rope_add(sb_plan *p, const sb_rope_spec *s)
 {
-    if (p->n_ropes == SB_PLAN_MAX_ROPES || s->n_rot < 2 || s->n_rot % 2) {
-        fail(p, SB_INVALID, "rope");
+    if (p->n_ropes == SB_PLAN_MAX_ROPES || !rope_is_sound(s)) {
+        fail(p, SB_CORRUPT, "rope: odd dimensions, or a divisor that is no positive number");
         return 0;
     }
     sb_rope *r = &p->ropes[p->n_ropes];
-    *r = (sb_rope){.layout = s->layout, .n_pair = s->n_rot / 2, .amplitude = 1};
+    *r = (sb_rope){.layout = s->layout, .n_pair = s->n_rot / 2};
     r->inv_freq = sb_alloc((size_t)r->n_pair, sizeof *r->inv_freq);
     if (!r->inv_freq) {
         fail(p, SB_NO_MEMORY, "out of memory");
         return 0;
     }
     for (int32_t i = 0; i < r->n_pair; i++) {
-        double extra = pow(s->base, -2.0 * i / s->n_rot);
-        if (s->freq_factors) {
-            float divisor;
-            memcpy(&divisor, s->freq_factors + (size_t)i * sizeof divisor, sizeof divisor);
-            extra /= divisor;
-        }
+        const double extra = pow(s->base, -2.0 * i / s->n_rot) / divisor(s, i);
         double f = extra / s->factor;
         if (s->yarn) {
             const double mix = yarn_ramp(s, i) * s->ext_factor;
@@ -95,8 +106,9 @@ int32_t sb_plan_rope_add(sb_plan *p, const sb_rope_spec *s)
         }
         r->inv_freq[i] = (float)f;
     }
-    if (s->yarn && s->ext_factor != 0)
-        r->amplitude = (float)(s->attn_factor * (1 + 0.1 * log(s->factor)));
+    double amplitude = s->attn_factor;
+    if (s->yarn && s->ext_factor != 0) amplitude *= 1 + 0.1 * log(fmax(1, s->factor));
+    r->amplitude = (float)amplitude;
     return p->n_ropes++;
 }
 

@@ -79,7 +79,8 @@ typedef struct sb_rope_spec {
     double base;
     double factor; /* linear or YaRN factor; 1 = none */
     bool yarn;
-    double orig_ctx, ext_factor, attn_factor, beta_fast, beta_slow; /* YaRN */
+    double attn_factor; /* of cos and sin; YaRN multiplies it by 1 + 0.1 ln(factor) */
+    double orig_ctx, ext_factor, beta_fast, beta_slow; /* YaRN */
     const unsigned char *freq_factors; /* float32 [n_rot / 2], unaligned: divisors, or NULL */
 } sb_rope_spec;
 

@@ -1,82 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * llama.c - Llama 2 and 3, Mistral, SmolLM2, DeepSeek-LLM and their kin, as a plan.
+ * llama.c - Llama 2 and 3, Mistral, SmolLM2, DeepSeek-LLM, R1-Distill-Llama and their kin, as a
+ * plan.
  *
- * Pre-norm layers: x += Wo attend(rope(Wq n), rope(Wk n), Wv n); x += Wdown(silu(Wgate n) * Wup n).
- * The converter permuted the rows of Wq and Wk, so rope turns neighbouring pairs. */
-#include "base/limits.h"
-#include "model/arch.h"
-
-#include <math.h>
+ * Pre-norm layers: x += Wo attention(rope(Wq n), rope(Wk n), Wv n); x += Wdown(silu(Wgate n) * Wup
+ * n). The converter permuted the rows of Wq and Wk, so rope turns neighbouring pairs; Llama 3's
+ * scaling of long wavelengths comes as a table of divisors, rope_freqs. */
+#include "model/decoder.h"
 
 static const sb_arch_key keys[] = {SB_ARCH_COMMON_KEYS};
 
 static const sb_arch_tensor tensors[] = {
-    {SB_T_TOKEN_EMBD, {SB_DIM_EMBD, SB_DIM_VOCAB}, true},
-    {SB_T_OUTPUT_NORM, {SB_DIM_EMBD}, true},
-    {SB_T_OUTPUT, {SB_DIM_EMBD, SB_DIM_VOCAB}, false},
+    SB_ARCH_COMMON_TENSORS,
+    SB_ARCH_BIASES(false),
     {SB_T_ROPE_FREQS, {SB_DIM_ROT_HALF}, false},
-    {SB_T_ATTN_NORM, {SB_DIM_EMBD}, true},
-    {SB_T_ATTN_Q, {SB_DIM_EMBD, SB_DIM_Q}, true},
-    {SB_T_ATTN_K, {SB_DIM_EMBD, SB_DIM_KV}, true},
-    {SB_T_ATTN_V, {SB_DIM_EMBD, SB_DIM_KV}, true},
-    {SB_T_ATTN_OUTPUT, {SB_DIM_Q, SB_DIM_EMBD}, true},
-    {SB_T_ATTN_Q_BIAS, {SB_DIM_Q}, false},
-    {SB_T_ATTN_K_BIAS, {SB_DIM_KV}, false},
-    {SB_T_ATTN_V_BIAS, {SB_DIM_KV}, false},
-    {SB_T_ATTN_OUTPUT_BIAS, {SB_DIM_EMBD}, false},
-    {SB_T_FFN_NORM, {SB_DIM_EMBD}, true},
-    {SB_T_FFN_GATE, {SB_DIM_EMBD, SB_DIM_FF}, true},
-    {SB_T_FFN_UP, {SB_DIM_EMBD, SB_DIM_FF}, true},
-    {SB_T_FFN_DOWN, {SB_DIM_FF, SB_DIM_EMBD}, true},
 };
 
 static void plan(const sb_model *m, sb_plan *p)
 {
-    const sb_hparams *h = &m->hp;
-    const int32_t n_q = h->n_head * h->head_dim, n_kv = h->n_kv_head * h->head_dim;
-    const int32_t x = sb_plan_buf_get(p, "x", h->n_embd), n = sb_plan_buf_get(p, "n", h->n_embd);
-    const int32_t q = sb_plan_buf_get(p, "q", n_q), k = sb_plan_buf_get(p, "k", n_kv);
-    const int32_t v = sb_plan_buf_get(p, "v", n_kv), a = sb_plan_buf_get(p, "a", n_q);
-    const int32_t y = sb_plan_buf_get(p, "y", h->n_embd);
-    const int32_t g = sb_plan_buf_get(p, "g", h->n_ff), u = sb_plan_buf_get(p, "u", h->n_ff);
-    const sb_rope_spec spec = sb_arch_rope_spec(m, SB_ROPE_PAIRS);
-    const int32_t rope = sb_plan_rope_add(p, &spec);
-#define W(slot) sb_model_weight(m, SB_T_##slot, l)
-    int32_t l = -1;
-    sb_plan_embed(p, W(TOKEN_EMBD), 1, x);
-    for (l = 0; l < h->n_layer; l++) {
-        sb_plan_norm(p, l, x, W(ATTN_NORM), h->eps, n);
-        sb_plan_matmul(p, l, n, 3, (int32_t[]){W(ATTN_Q), W(ATTN_K), W(ATTN_V)},
-                       (int32_t[]){W(ATTN_Q_BIAS), W(ATTN_K_BIAS), W(ATTN_V_BIAS)},
-                       (int32_t[]){q, k, v});
-        sb_plan_fine(p, 0, 3); /* small matrices, nearly a third of the rounding error */
-        sb_plan_rope(p, l, rope, q, h->n_head, h->head_dim);
-        sb_plan_rope(p, l, rope, k, h->n_kv_head, h->head_dim);
-        sb_step attend = sb_step_none(SB_OP_ATTEND, l);
-        attend.in[0] = q, attend.in[1] = k, attend.in[2] = v, attend.out[0] = a;
-        attend.n_head = h->n_head, attend.n_kv_head = h->n_kv_head, attend.head_dim = h->head_dim;
-        attend.scale = 1 / sqrtf((float)h->head_dim), attend.softcap = h->attn_softcap;
-        sb_plan_attend(p, &attend);
-        sb_plan_matmul(p, l, a, 1, (int32_t[]){W(ATTN_OUTPUT)}, (int32_t[]){W(ATTN_OUTPUT_BIAS)},
-                       (int32_t[]){y});
-        sb_plan_residual(p, l, y, x);
-        sb_plan_norm(p, l, x, W(FFN_NORM), h->eps, n);
-        sb_plan_matmul(p, l, n, 2, (int32_t[]){W(FFN_GATE), W(FFN_UP)}, NULL, (int32_t[]){g, u});
-        sb_plan_gate(p, l, SB_GATE_SILU, g, u, g);
-        sb_plan_matmul(p, l, g, 1, (int32_t[]){W(FFN_DOWN)}, NULL, (int32_t[]){y});
-        sb_plan_residual(p, l, y, x);
-    }
-    l = -1;
-    sb_plan_norm(p, l, x, W(OUTPUT_NORM), h->eps, n);
-    sb_plan_head(p, n, W(OUTPUT) >= 0 ? W(OUTPUT) : W(TOKEN_EMBD), h->logit_softcap);
-#undef W
+    sb_decoder_plan(m, p, SB_ROPE_PAIRS);
 }
 
-const sb_arch sb_arch_llama = {
-    .name = "llama",
-    .keys = keys,
-    .n_keys = SB_ARRAY_LEN(keys),
-    .tensors = tensors,
-    .n_tensors = SB_ARRAY_LEN(tensors),
-    .plan = plan,
-};
+const sb_arch sb_arch_llama = {"llama", SB_ARCH_TABLES, .plan = plan};
