@@ -52,6 +52,8 @@ static bool of_type(unsigned id, sb_val v)
         return v.type == SB_VAL_BOOL;
     case SB_TEST_callable:
         return v.type >= SB_VAL_MACRO;
+    case SB_TEST_escaped:
+        return v.type == SB_VAL_STR && v.id == SB_STR_SAFE;
     case SB_TEST_defined:
         return v.type != SB_VAL_UNDEFINED;
     case SB_TEST_undefined:
@@ -73,6 +75,7 @@ static bool of_type(unsigned id, sb_val v)
     case SB_TEST_false:
         return v.type == SB_VAL_BOOL && !v.as.b;
     default: // iterable, sequence: in the reference undefined is an empty sequence
+        if (v.type == SB_VAL_ITER) return id == SB_TEST_iterable;
         return v.type == SB_VAL_STR || v.type == SB_VAL_DICT || sb_val_is_seq(v) ||
                v.type == SB_VAL_UNDEFINED;
     }
@@ -89,10 +92,12 @@ sb_status sb_tpl_test(sb_run *r, unsigned id, sb_val v, const sb_args *a, bool *
     case SB_TEST_ne:
         return sb_tpl_compare(r, SB_OP_NE, v, a->v[0], out);
     case SB_TEST_lt:
+    case SB_TEST_lessthan:
         return sb_tpl_compare(r, SB_OP_LT, v, a->v[0], out);
     case SB_TEST_le:
         return sb_tpl_compare(r, SB_OP_LE, v, a->v[0], out);
     case SB_TEST_gt:
+    case SB_TEST_greaterthan:
         return sb_tpl_compare(r, SB_OP_GT, v, a->v[0], out);
     case SB_TEST_ge:
         return sb_tpl_compare(r, SB_OP_GE, v, a->v[0], out);

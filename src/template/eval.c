@@ -102,7 +102,9 @@ static sb_status chars_of(sb_run *r, sb_val s, sb_list *l)
         while (i + n < s.as.s.n && ((unsigned char)s.as.s.p[i + n] & 0xC0) == 0x80)
             n++;
         SB_TRY(sb_tpl_spend(r, 1));
-        if (!sb_list_push(&r->mem, l, sb_text_cut(s, i, n))) return sb_tpl_oom(r);
+        sb_val c = sb_text_cut(s, i, n);
+        c.id = 0;
+        if (!sb_list_push(&r->mem, l, c)) return sb_tpl_oom(r);
         i += n;
     }
     return SB_OK;
@@ -110,6 +112,11 @@ static sb_status chars_of(sb_run *r, sb_val s, sb_list *l)
 
 sb_status sb_tpl_items(sb_run *r, sb_val v, const sb_list **out)
 {
+    if (v.type == SB_VAL_ITER) {
+        sb_iter *it = v.as.iter;
+        SB_TRY(sb_val_settle(r, &v));
+        it->at = it->items->n;
+    }
     if (sb_val_is_seq(v)) {
         *out = v.as.list;
         return SB_OK;
@@ -263,6 +270,7 @@ sb_status sb_tpl_call(sb_run *r, sb_val f, const sb_args *a, sb_val *out)
     if (f.type == SB_VAL_FUNCTION) return sb_tpl_global(r, f.id, a, out);
     if (f.type == SB_VAL_METHOD) return sb_tpl_method(r, f.id, *f.as.self, a, out);
     if (f.type == SB_VAL_MACRO) return sb_tpl_call_macro(r, f.as.macro, a, NULL, out);
+    if (f.type == SB_VAL_LOOP) return sb_tpl_call_loop(r, f.as.loop, a, out);
     if (f.type == SB_VAL_UNDEFINED)
         return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined", f.as.name ? f.as.name : "value");
     return sb_tpl_fail(r, SB_CORRUPT, "a %s cannot be called", sb_tpl_type_name(f));

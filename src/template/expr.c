@@ -320,6 +320,22 @@ sb_status sb_tpl_parse_postfix(sb_parser *p, sb_node *a, sb_node **out)
     }
 }
 
+/* The name of a filter or test that a filter applies to each item: known, or refused here. */
+static sb_status check_applied(sb_parser *p, const sb_node *n)
+{
+    const bool by_path = n->id == SB_FILTER_selectattr || n->id == SB_FILTER_rejectattr;
+    const bool maps = n->id == SB_FILTER_map;
+    const sb_node *a = n->first;
+    if (!by_path && !maps && n->id != SB_FILTER_select && n->id != SB_FILTER_reject) return SB_OK;
+    if (by_path && a) a = a->next;
+    if (!a || a->sym >= 0 || a->a->kind != SB_N_CONST || !sb_val_is_str(a->a->val)) return SB_OK;
+    const sb_val s = a->a->val;
+    const sb_token at = {.line = a->a->line, .col = a->a->col, .p = s.as.s.p, .n = s.as.s.n};
+    if (maps && sb_tpl_filter_find(at.p, at.n) < 0) return unsupported(p, &at, "filter");
+    if (!maps && sb_tpl_test_find(at.p, at.n) < 0) return unsupported(p, &at, "test");
+    return SB_OK;
+}
+
 static sb_status parse_filter(sb_parser *p, sb_node *a, sb_node **out)
 {
     const sb_token at = p->tok;
@@ -340,6 +356,7 @@ static sb_status parse_filter(sb_parser *p, sb_node *a, sb_node **out)
         return sb_tpl_lex_fail(&p->lex, SB_CORRUPT, at.line, at.col,
                                "filter '%s' with %d arguments", sb_tpl_filter_name((unsigned)id),
                                n_args);
+    SB_TRY(check_applied(p, n));
     *out = n;
     return sb_tpl_close(p, n);
 }

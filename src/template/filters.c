@@ -23,7 +23,9 @@ static sb_status f_string(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 static sb_status change_case(sb_run *r, sb_val v, sb_case how, sb_val *out)
 {
     SB_TRY(as_str(r, v, &v));
-    return sb_text_case(r, v, how, out);
+    SB_TRY(sb_text_case(r, v, how, out));
+    out->id = v.id;
+    return SB_OK;
 }
 
 static sb_status f_upper(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
@@ -84,19 +86,22 @@ static sb_status f_replace(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     SB_TRY(sb_tpl_arg_str(r, old, "old"));
     SB_TRY(sb_tpl_arg_str(r, new, "new"));
     SB_TRY(as_str(r, v, &v));
+    v.id = 0;
     return sb_text_replace(r, v, *old, *new, max, out);
 }
 
 static sb_status f_escape(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
-    static const char *const pairs[][2] = {
-        {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
     (void)a;
     SB_TRY(as_str(r, v, &v));
-    for (size_t i = 0; i < SB_ARRAY_LEN(pairs); i++)
-        SB_TRY(sb_text_replace(r, v, sb_val_literal(pairs[i][0]), sb_val_literal(pairs[i][1]), -1,
-                               &v));
-    *out = v;
+    return sb_text_escape(r, v, out);
+}
+
+static sb_status f_safe(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    (void)a;
+    SB_TRY(as_str(r, v, out));
+    out->id = SB_STR_SAFE;
     return SB_OK;
 }
 
@@ -113,8 +118,9 @@ static sb_status f_indent(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
         SB_TRY(sb_text_repeat(r, sb_val_literal(" "), n, &pad));
     }
     SB_TRY(as_str(r, v, &v));
-    SB_TRY(sb_text_cat(r, v, sb_val_literal("\n"), &v)); // so that a last empty line counts
-    SB_TRY(sb_text_lines(r, v, false, &lines));
+    sb_val whole;
+    SB_TRY(sb_text_cat(r, v, sb_val_literal("\n"), &whole)); // so that a last empty line counts
+    SB_TRY(sb_text_lines(r, whole, false, &lines));
     sb_text b = {.r = r};
     for (size_t i = 0; i < lines.as.list->n; i++) {
         const sb_val line = lines.as.list->v[i];
@@ -125,6 +131,7 @@ static sb_status f_indent(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
         SB_TRY(sb_text_add(&b, line));
     }
     *out = sb_text_val(&b);
+    out->id = v.id;
     return SB_OK;
 }
 
@@ -142,6 +149,7 @@ static sb_status f_length(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
     size_t n = 0;
     (void)a;
+    SB_TRY(sb_val_settle(r, &v));
     if (sb_val_is_str(v)) {
         SB_TRY(sb_tpl_spend(r, v.as.s.n / 64));
         n = sb_text_count_cp(v);
@@ -210,6 +218,11 @@ static sb_status f_round(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     SB_TRY(sb_tpl_arg_int(r, a, 0, "precision", 0, &digits));
     if (!sb_val_number(v, &f))
         return sb_tpl_fail(r, SB_CORRUPT, "round of a %s", sb_tpl_type_name(v));
+    int64_t whole;
+    if (!how && digits >= 0 && sb_val_whole(v, &whole)) { // a whole number stays one
+        *out = (sb_val){.type = SB_VAL_INT, .from_content = v.from_content, .as.i = whole};
+        return SB_OK;
+    }
     if (digits < -300 || digits > 300) return sb_tpl_fail(r, SB_CORRUPT, "round to that precision");
     const char first = how && sb_val_is_str(*how) && how->as.s.n ? how->as.s.p[0] : 'c';
     const bool ceil_it = how && sb_val_is_str(*how) && how->as.s.n == 4 && first == 'c';
@@ -219,7 +232,37 @@ static sb_status f_round(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     return SB_OK;
 }
 
+static sb_status f_format(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    sb_list *l = sb_list_new(&r->mem, 0);
+    sb_val args;
+    if (!l) return sb_tpl_oom(r);
+    args = sb_val_of_list(l, SB_VAL_TUPLE);
+    for (int i = 0; i < a->n_pos; i++)
+        if (!sb_list_push(&r->mem, l, a->v[i])) return sb_tpl_oom(r);
+    if (a->n > a->n_pos) {
+        sb_dict *d = sb_dict_new(&r->mem);
+        if (!d) return sb_tpl_oom(r);
+        if (a->n_pos) return sb_tpl_fail(r, SB_CORRUPT, "format by places and by names at once");
+        SB_TRY(sb_tpl_update(r, d, a));
+        args = sb_val_of_dict(d, SB_VAL_DICT);
+    }
+    SB_TRY(as_str(r, v, &v));
+    return sb_tpl_printf(r, v, args, out);
+}
+
 /* ---- JSON ---- */
+
+static sb_status f_from_json(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
+{
+    sb_error why = {0};
+    (void)a;
+    SB_TRY(sb_tpl_arg_str(r, &v, "what from_json reads"));
+    SB_TRY(sb_tpl_spend(r, v.as.s.n / 8));
+    const sb_status s = sb_tpl_json_read(&r->mem, (sb_str){v.as.s.p, v.as.s.n}, out, &why);
+    if (s == SB_NO_MEMORY) return sb_tpl_oom(r);
+    return s == SB_OK ? s : sb_tpl_fail(r, s == SB_LIMIT ? s : SB_CORRUPT, "%s", why.msg);
+}
 
 static sb_status f_tojson(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {

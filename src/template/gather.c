@@ -51,6 +51,11 @@ sb_status sb_gather_first(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
     const sb_list *l;
     (void)a;
+    if (v.type == SB_VAL_ITER &&
+        v.as.iter->at < v.as.iter->items->n) { // takes one, leaves the rest
+        *out = v.as.iter->items->v[v.as.iter->at++];
+        return SB_OK;
+    }
     SB_TRY(sb_tpl_items(r, v, &l));
     *out = l->n ? l->v[0] : (sb_val){.as.name = "first item"};
     return SB_OK;
@@ -100,8 +105,7 @@ sb_status sb_gather_items(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     sb_list *l;
     (void)a;
     SB_TRY(sb_gather_pairs(r, v, &l));
-    *out = sb_val_of_list(l, SB_VAL_LIST);
-    return SB_OK;
+    return sb_val_to_iter(r, sb_val_of_list(l, SB_VAL_LIST), out);
 }
 
 sb_status sb_gather_join(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
@@ -130,15 +134,36 @@ sb_status sb_gather_reverse(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     const sb_val back = {.type = SB_VAL_INT, .as.i = -1};
     if (sb_val_is_str(v)) return sb_tpl_slice(r, v, NULL, NULL, &back, out);
     SB_TRY(sb_gather_list(r, v, a, &v));
-    return sb_tpl_slice(r, v, NULL, NULL, &back, out);
+    SB_TRY(sb_tpl_slice(r, v, NULL, NULL, &back, &v));
+    return sb_val_to_iter(r, v, out);
 }
 
 /* ---- sorting ---- */
+
+static sb_status sort_key(sb_run *r, sb_val item, const sb_val *path, bool with_case, sb_val *out);
+
+/* Of "a,b": the keys of both, in a list. */
+static sb_status sort_keys(sb_run *r, sb_val item, sb_val path, bool with_case, sb_val *out)
+{
+    const sb_val comma = sb_val_literal(",");
+    sb_val paths;
+    sb_list *l;
+    SB_TRY(sb_text_split(r, path, &comma, -1, false, &paths));
+    SB_TRY(new_list(r, &l, out));
+    for (size_t i = 0; i < paths.as.list->n; i++) {
+        sb_val key;
+        SB_TRY(sort_key(r, item, &paths.as.list->v[i], with_case, &key));
+        SB_TRY(push(r, l, key));
+    }
+    return SB_OK;
+}
 
 /* What an item is compared by: itself or an attribute, in lower case unless case counts. */
 static sb_status sort_key(sb_run *r, sb_val item, const sb_val *path, bool with_case, sb_val *out)
 {
     *out = item;
+    if (path && path->type == SB_VAL_STR && sb_text_find(*path, 0, ",", 1) != SIZE_MAX)
+        return sort_keys(r, item, *path, with_case, out);
     if (path && path->type != SB_VAL_NULL) SB_TRY(walk_path(r, item, *path, out));
     if (!with_case && sb_val_is_str(*out)) return sb_text_case(r, *out, SB_CASE_LOWER, out);
     return SB_OK;
@@ -225,7 +250,8 @@ sb_status sb_gather_unique(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     sb_list *l, *keys;
     sb_val made;
     SB_TRY(sb_tpl_items(r, v, &from));
-    SB_TRY(new_list(r, &l, out));
+    SB_TRY(new_list(r, &l, &made));
+    SB_TRY(sb_val_to_iter(r, made, out));
     SB_TRY(new_list(r, &keys, &made));
     for (size_t i = 0; i < from->n; i++) {
         sb_val key;
@@ -303,7 +329,9 @@ sb_status sb_gather_map(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     const sb_list *from;
     sb_list *l;
     int id = -1;
-    SB_TRY(new_list(r, &l, out));
+    sb_val made;
+    SB_TRY(new_list(r, &l, &made));
+    SB_TRY(sb_val_to_iter(r, made, out));
     if (!sb_val_truth(v)) return SB_OK; // none too, unlike elsewhere
     SB_TRY(sb_tpl_items(r, v, &from));
     if (!path) {
@@ -337,7 +365,9 @@ static sb_status choose(sb_run *r, sb_val v, const sb_args *a, bool by_path, boo
     const sb_list *from;
     sb_list *l;
     int id = -1;
-    SB_TRY(new_list(r, &l, out));
+    sb_val made;
+    SB_TRY(new_list(r, &l, &made));
+    SB_TRY(sb_val_to_iter(r, made, out));
     if (!sb_val_truth(v)) return SB_OK; // none too, unlike elsewhere
     SB_TRY(sb_tpl_items(r, v, &from));
     if (by_path && !path) return sb_tpl_fail(r, SB_CORRUPT, "the attribute's name is missing");

@@ -97,7 +97,17 @@ static sb_status find(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_val
     return give_int(at == SIZE_MAX ? -1 : (int64_t)sb_text_count_cp(sb_text_cut(s, 0, at)), out);
 }
 
-/* isdigit, isspace: of every character, and there is one. */
+static bool is_kind(unsigned id, uint32_t cp)
+{
+    const utf8proc_category_t cat = utf8proc_category((utf8proc_int32_t)cp);
+    const bool letter = cat >= UTF8PROC_CATEGORY_LU && cat <= UTF8PROC_CATEGORY_LO;
+    if (id == SB_METHOD_isspace) return sb_text_space(cp);
+    if (id == SB_METHOD_isalpha) return letter;
+    if (id == SB_METHOD_isalnum && (letter || cat == UTF8PROC_CATEGORY_NO)) return true;
+    return cat == UTF8PROC_CATEGORY_ND;
+}
+
+/* isdigit, isspace and their like: of every character, and there is one. */
 static sb_status all_of(sb_run *r, unsigned id, sb_val s, sb_val *out)
 {
     bool yes = s.as.s.n != 0;
@@ -106,11 +116,67 @@ static sb_status all_of(sb_run *r, unsigned id, sb_val s, sb_val *out)
         uint32_t cp = 0;
         n = sb_utf8_decode(s.as.s.p + i, s.as.s.n - i, &cp);
         if (!n) break;
-        yes = id == SB_METHOD_isspace
-                  ? sb_text_space(cp)
-                  : utf8proc_category((utf8proc_int32_t)cp) == UTF8PROC_CATEGORY_ND;
+        yes = is_kind(id, cp);
     }
     *out = (sb_val){.type = SB_VAL_BOOL, .as.b = yes};
+    return SB_OK;
+}
+
+/* islower, isupper: the test of the same meaning. */
+static sb_status one_case(sb_run *r, unsigned id, sb_val s, sb_val *out)
+{
+    bool yes = false;
+    const sb_args none = {0};
+    SB_TRY(sb_tpl_test(r, id == SB_METHOD_islower ? SB_TEST_lower : SB_TEST_upper, s, &none, &yes));
+    *out = (sb_val){.type = SB_VAL_BOOL, .as.b = yes};
+    return SB_OK;
+}
+
+/* partition and rpartition: before, separator, behind. */
+static sb_status partition(sb_run *r, sb_val s, const sb_args *a, bool from_right, sb_val *out)
+{
+    const sb_val *sep = sb_tpl_arg(r, a, 0, NULL);
+    sb_val parts;
+    SB_TRY(sb_tpl_arg_str(r, sep, "the separator"));
+    SB_TRY(sb_text_split(r, s, sep, 1, from_right, &parts));
+    sb_list *l = sb_list_new(&r->mem, 3), *got = parts.as.list;
+    if (!l) return sb_tpl_oom(r);
+    const sb_val nothing = sb_text_cut(s, 0, 0), whole = s;
+    const bool found = got->n == 2;
+    l->v[0] = found ? got->v[0] : from_right ? nothing : whole;
+    l->v[1] = found ? *sep : nothing;
+    l->v[2] = found ? got->v[1] : from_right ? whole : nothing;
+    l->n = 3;
+    *out = sb_val_of_list(l, SB_VAL_TUPLE);
+    return SB_OK;
+}
+
+/* center, ljust, rjust and zfill: to a width in characters. */
+static sb_status fill(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_val *out)
+{
+    const sb_val *with = sb_tpl_arg(r, a, 1, NULL);
+    sb_val left, right, mark = sb_val_literal(id == SB_METHOD_zfill ? "0" : " ");
+    int64_t width = 0;
+    SB_TRY(sb_tpl_arg_int(r, a, 0, NULL, 0, &width));
+    if (with && id != SB_METHOD_zfill) {
+        SB_TRY(sb_tpl_arg_str(r, with, "what to fill with"));
+        if (sb_text_count_cp(*with) != 1)
+            return sb_tpl_fail(r, SB_CORRUPT, "what to fill with must be one character");
+        mark = *with;
+    }
+    const int64_t n = (int64_t)sb_text_count_cp(s), more = width > n ? width - n : 0;
+    // center() gives the odd blank to the left when the width is odd, too
+    int64_t before = id == SB_METHOD_ljust ? 0 : more;
+    if (id == SB_METHOD_center) before = more / 2 + (more & width & 1);
+    SB_TRY(sb_text_repeat(r, mark, before, &left));
+    SB_TRY(sb_text_repeat(r, mark, more - before, &right));
+    const bool sign = id == SB_METHOD_zfill && n && (s.as.s.p[0] == '-' || s.as.s.p[0] == '+');
+    sb_text b = {.r = r};
+    if (sign) SB_TRY(sb_text_add(&b, sb_text_cut(s, 0, 1)));
+    SB_TRY(sb_text_add(&b, left));
+    SB_TRY(sb_text_add(&b, sb_text_cut(s, sign, s.as.s.n - sign)));
+    SB_TRY(sb_text_add(&b, right));
+    *out = sb_text_val(&b);
     return SB_OK;
 }
 
@@ -155,6 +221,7 @@ static sb_status format(sb_run *r, sb_val s, const sb_args *a, sb_val *out)
             return sb_tpl_fail(r, SB_CORRUPT, "a lone brace in a format");
         sb_val v;
         SB_TRY(field(r, a, sb_text_cut(s, i + 1, close - i - 1), &next, &v));
+        if (s.id == SB_STR_SAFE) SB_TRY(sb_text_escape(r, v, &v));
         SB_TRY(sb_text_add(&b, v));
         i = close;
         at = close + 1;
@@ -170,7 +237,9 @@ static sb_status replace(sb_run *r, sb_val s, const sb_args *a, sb_val *out)
     SB_TRY(sb_tpl_arg_int(r, a, 2, "count", -1, &max));
     SB_TRY(sb_tpl_arg_str(r, old, "what to replace"));
     SB_TRY(sb_tpl_arg_str(r, new, "the replacement"));
-    return sb_text_replace(r, s, *old, *new, max, out);
+    sb_val with = *new;
+    if (s.id == SB_STR_SAFE) SB_TRY(sb_text_escape(r, with, &with));
+    return sb_text_replace(r, s, *old, with, max, out);
 }
 
 static sb_status of_str(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_val *out)
@@ -205,9 +274,22 @@ static sb_status of_str(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_v
         return split(r, s, a, true, out);
     case SB_METHOD_splitlines:
         return sb_text_lines(r, s, arg && sb_val_truth(*arg), out);
+    case SB_METHOD_isalnum:
+    case SB_METHOD_isalpha:
     case SB_METHOD_isdigit:
     case SB_METHOD_isspace:
         return all_of(r, id, s, out);
+    case SB_METHOD_islower:
+    case SB_METHOD_isupper:
+        return one_case(r, id, s, out);
+    case SB_METHOD_partition:
+    case SB_METHOD_rpartition:
+        return partition(r, s, a, id == SB_METHOD_rpartition, out);
+    case SB_METHOD_center:
+    case SB_METHOD_ljust:
+    case SB_METHOD_rjust:
+    case SB_METHOD_zfill:
+        return fill(r, id, s, a, out);
     case SB_METHOD_format:
         return format(r, s, a, out);
     case SB_METHOD_replace:
@@ -308,6 +390,14 @@ static sb_status halves(sb_run *r, const sb_dict *d, bool keys, sb_val *out)
     return SB_OK;
 }
 
+static sb_status pairs(sb_run *r, sb_val self, sb_val *out)
+{
+    sb_list *l;
+    SB_TRY(sb_gather_pairs(r, self, &l));
+    *out = sb_val_of_list(l, SB_VAL_LIST);
+    return SB_OK;
+}
+
 /* get, pop and setdefault: the entry, or the second argument. */
 static sb_status look_up(sb_run *r, unsigned id, sb_dict *d, const sb_args *a, sb_val *out)
 {
@@ -336,7 +426,7 @@ static sb_status of_dict(sb_run *r, unsigned id, sb_val self, const sb_args *a, 
     case SB_METHOD_values:
         return halves(r, d, false, out);
     case SB_METHOD_items:
-        return sb_gather_items(r, self, a, out);
+        return pairs(r, self, out);
     case SB_METHOD_copy: {
         sb_dict *copy = sb_dict_new(&r->mem);
         if (!copy) return sb_tpl_oom(r);
@@ -368,12 +458,32 @@ sb_status sb_tpl_update(sb_run *r, sb_dict *d, const sb_args *a)
     return SB_OK;
 }
 
+/* loop.changed(x): whether x is another one than the round before. */
+static sb_status changed(sb_run *r, sb_loop *l, const sb_args *a, sb_val *out)
+{
+    sb_val *now = sb_region_take(&r->mem, 1, sizeof *now);
+    sb_list *given = sb_list_new(&r->mem, 0);
+    bool same = false;
+    if (!now || !given) return sb_tpl_oom(r);
+    for (int i = 0; i < a->n_pos; i++)
+        if (!sb_list_push(&r->mem, given, a->v[i])) return sb_tpl_oom(r);
+    *now = sb_val_of_list(given, SB_VAL_TUPLE);
+    if (l->seen) SB_TRY(sb_val_equal(r, *l->seen, *now, &same));
+    l->seen = now;
+    *out = (sb_val){.type = SB_VAL_BOOL, .as.b = !same};
+    return SB_OK;
+}
+
 sb_status sb_tpl_method(sb_run *r, unsigned id, sb_val self, const sb_args *a, sb_val *out)
 {
-    if (self.type == SB_VAL_STR) return of_str(r, id, self, a, out);
+    if (self.type == SB_VAL_STR) {
+        SB_TRY(of_str(r, id, self, a, out));
+        if (sb_val_is_str(*out)) out->id = self.id; // a safe string's methods give safe ones
+        return SB_OK;
+    }
     if (sb_val_is_seq(self)) return of_list(r, id, self, a, out);
     if (self.type == SB_VAL_DICT) return of_dict(r, id, self, a, out);
-    // loop.cycle, the one method of a loop
+    if (id == SB_METHOD_changed) return changed(r, self.as.loop, a, out);
     if (!a->n_pos) return sb_tpl_fail(r, SB_CORRUPT, "cycle of nothing");
     *out = a->v[self.as.loop->i % (size_t)a->n_pos];
     return SB_OK;

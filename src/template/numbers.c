@@ -13,6 +13,14 @@ bool sb_tpl_read_int(sb_val s, int64_t base, int64_t *out)
     const bool minus = s.as.s.n && s.as.s.p[0] == '-';
     if (s.as.s.n && (minus || s.as.s.p[0] == '+')) i++;
     int64_t v = 0;
+    const char mark = s.as.s.n - i > 2 && s.as.s.p[i] == '0' ? (char)(s.as.s.p[i + 1] | 0x20) : 0;
+    const int64_t marked = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
+    if (marked && (base == marked || base == 0)) {
+        base = marked;
+        i += 2;
+    } else if (base == 0) {
+        base = 10;
+    }
     if (i == s.as.s.n || base < 2 || base > 36) return false;
     for (; i < s.as.s.n; i++) {
         const char c = s.as.s.p[i];

@@ -137,13 +137,30 @@ static sb_status join_lists(sb_run *r, sb_val a, sb_val b, sb_val *out)
     return SB_OK;
 }
 
+/* What is added to a safe string is escaped. */
+static sb_status add_strings(sb_run *r, sb_val a, sb_val b, sb_val *out)
+{
+    const bool safe = a.id == SB_STR_SAFE || b.id == SB_STR_SAFE;
+    if (safe) {
+        SB_TRY(sb_text_escape(r, a, &a));
+        SB_TRY(sb_text_escape(r, b, &b));
+    }
+    SB_TRY(sb_text_cat(r, a, b, out));
+    out->id = safe ? SB_STR_SAFE : 0;
+    return SB_OK;
+}
+
 static sb_status multiply(sb_run *r, sb_val a, sb_val b, sb_val *out)
 {
     int64_t times;
     const bool left = sb_val_is_str(a) || sb_val_is_seq(a);
     const sb_val s = left ? a : b;
     if (!sb_val_whole(left ? b : a, &times)) return mismatch(r, "*", a, b);
-    if (sb_val_is_str(s)) return sb_text_repeat(r, s, times, out);
+    if (sb_val_is_str(s)) {
+        SB_TRY(sb_text_repeat(r, s, times, out));
+        out->id = s.id;
+        return SB_OK;
+    }
     if (sb_val_is_seq(s)) return repeat_list(r, s, times, out);
     return mismatch(r, "*", a, b);
 }
@@ -156,10 +173,13 @@ sb_status sb_tpl_binary(sb_run *r, sb_op op, sb_val a, sb_val b, sb_val *out)
         SB_TRY(sb_tpl_str(r, b, &b));
         return sb_text_cat(r, a, b, out);
     }
-    if (op == SB_OP_ADD && sb_val_is_str(a) && sb_val_is_str(b)) return sb_text_cat(r, a, b, out);
+    if (op == SB_OP_ADD && sb_val_is_str(a) && sb_val_is_str(b)) return add_strings(r, a, b, out);
+    if (op == SB_OP_MOD && sb_val_is_str(a)) return sb_tpl_printf(r, a, b, out);
     const bool content = a.from_content || b.from_content;
     int64_t i, k;
     double x, y;
+    SB_TRY(sb_val_settle(r, &a));
+    SB_TRY(sb_val_settle(r, &b));
     if (sb_val_whole(a, &i) && sb_val_whole(b, &k) && op != SB_OP_DIV &&
         !(op == SB_OP_POW && k < 0))
         return whole(r, op, i, k, content, out);
@@ -179,6 +199,12 @@ static sb_status contains(sb_run *r, sb_val item, sb_val in, bool *out)
         if (!sb_val_is_str(item)) return mismatch(r, "in", item, in);
         SB_TRY(sb_tpl_spend(r, in.as.s.n / 32));
         *out = sb_text_find(in, 0, item.as.s.p, item.as.s.n) != SIZE_MAX;
+        return SB_OK;
+    }
+    if (in.type == SB_VAL_ITER) {
+        sb_iter *it = in.as.iter;
+        while (it->at < it->items->n && !*out)
+            SB_TRY(sb_val_equal(r, item, it->items->v[it->at++], out));
         return SB_OK;
     }
     if (!sb_val_is_seq(in) && in.type != SB_VAL_DICT) return mismatch(r, "in", item, in);
@@ -237,6 +263,8 @@ static sb_val loop_attr(const sb_loop *l, sb_symbol name)
         {"first", {.type = SB_VAL_BOOL, .as.b = i == 0}},
         {"last", {.type = SB_VAL_BOOL, .as.b = i + 1 >= n}},
         {"length", made_int(n)},
+        {"depth", made_int((size_t)l->level + 1)},
+        {"depth0", made_int((size_t)l->level)},
         {"revindex", made_int(n > i ? n - i : 0)},
         {"revindex0", made_int(n > i ? n - i - 1 : 0)},
         {"previtem", i > 0 ? l->items->v[i - 1] : (sb_val){.as.name = "loop.previtem"}},
@@ -317,6 +345,9 @@ sb_status sb_tpl_item(sb_run *r, const sb_val *a, sb_val key, sb_val *out)
         if (at != SIZE_MAX) *out = a->as.dict->v[at].v;
         return SB_OK;
     }
+    sb_val settled = *a;
+    SB_TRY(sb_val_settle(r, &settled));
+    a = &settled;
     if (sb_val_is_seq(*a) && sb_val_whole(key, &i)) {
         if (wrap_index(i, a->as.list->n, &at)) *out = a->as.list->v[at];
         return SB_OK;
@@ -373,12 +404,14 @@ static sb_status slice_str(sb_run *r, sb_val s, int64_t from, int64_t step, int6
         }
     }
     *out = sb_text_val(&b);
+    out->id = s.id;
     return SB_OK;
 }
 
 sb_status sb_tpl_slice(sb_run *r, sb_val a, const sb_val *from, const sb_val *to,
                        const sb_val *step, sb_val *out)
 {
+    SB_TRY(sb_val_settle(r, &a));
     if (!sb_val_is_str(a) && !sb_val_is_seq(a)) return mismatch(r, "[:]", a, a);
     const size_t len = sb_val_is_str(a) ? sb_text_count_cp(a) : a.as.list->n;
     const int64_t n = (int64_t)len;

@@ -170,9 +170,8 @@ static sb_status parse_for(sb_parser *p, const sb_token *at, sb_node **out)
         SB_TRY(sb_tpl_next(p));
         SB_TRY(sb_tpl_parse_expr(p, &n->c));
     }
-    if (sb_tpl_is_name(p, "recursive"))
-        return sb_tpl_lex_fail(&p->lex, SB_UNSUPPORTED, p->tok.line, p->tok.col,
-                               "a recursive loop is not supported");
+    n->op = sb_tpl_is_name(p, "recursive");
+    if (n->op) SB_TRY(sb_tpl_next(p));
     SB_TRY(end_tag(p));
     p->n_loops++;
     SB_TRY(parse_body(p, at, ends, &n->body));
@@ -276,6 +275,32 @@ static sb_status parse_filter_block(sb_parser *p, const sb_token *at, sb_node **
     return sb_tpl_close(p, *out);
 }
 
+static sb_status parse_do(sb_parser *p, const sb_token *at, sb_node **out)
+{
+    SB_TRY(sb_tpl_node(p, SB_N_DO, at, out));
+    SB_TRY(sb_tpl_next(p));
+    SB_TRY(sb_tpl_parse_tuple(p, true, &(*out)->a));
+    return sb_tpl_close(p, *out);
+}
+
+static sb_status parse_with(sb_parser *p, const sb_token *at, sb_node **out)
+{
+    SB_TRY(sb_tpl_node(p, SB_N_WITH, at, out));
+    sb_node **tail = &(*out)->first;
+    SB_TRY(sb_tpl_next(p));
+    while (p->tok.kind != SB_T_TAG_END) {
+        if (*tail) tail = &(*tail)->next;
+        SB_TRY(sb_tpl_node(p, SB_N_ARG, &p->tok, tail));
+        SB_TRY(parse_one_target(p, &(*tail)->b));
+        SB_TRY(sb_tpl_expect_op(p, "="));
+        SB_TRY(sb_tpl_parse_expr(p, &(*tail)->a));
+        SB_TRY(sb_tpl_close(p, *tail));
+        if (p->tok.kind != SB_T_TAG_END) SB_TRY(sb_tpl_expect_op(p, ","));
+    }
+    SB_TRY(parse_block(p, at, "endwith", &(*out)->body));
+    return sb_tpl_close(p, *out);
+}
+
 static sb_status parse_generation(sb_parser *p, const sb_token *at, sb_node **out)
 {
     SB_TRY(sb_tpl_node(p, SB_N_GROUP, at, out));
@@ -303,9 +328,10 @@ static sb_status parse_statement(sb_parser *p, sb_node **out)
     } tags[] = {
         {"if", parse_if},       {"for", parse_for},         {"set", parse_set},
         {"macro", parse_macro}, {"call", parse_call_block}, {"filter", parse_filter_block},
-        {"break", parse_jump},  {"continue", parse_jump},   {"generation", parse_generation}};
-    static const char *const foreign[] = {"include", "import",     "from",  "extends", "block",
-                                          "with",    "autoescape", "trans", "do",      "debug"};
+        {"break", parse_jump},  {"continue", parse_jump},   {"generation", parse_generation},
+        {"do", parse_do},       {"with", parse_with}};
+    static const char *const foreign[] = {"include", "import",     "from",  "extends",
+                                          "block",   "autoescape", "trans", "debug"};
     const sb_token at = p->tok;
     if (at.kind != SB_T_NAME) return sb_tpl_unexpected(p, "a tag's name");
     for (size_t i = 0; i < SB_ARRAY_LEN(tags); i++) {

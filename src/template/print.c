@@ -170,6 +170,7 @@ static sb_status scalar(sb_text *b, sb_val v)
     case SB_VAL_TUPLE:
     case SB_VAL_DICT:
     case SB_VAL_NAMESPACE:
+    case SB_VAL_ITER:
     case SB_VAL_LOOP:
     case SB_VAL_MACRO:
     case SB_VAL_FUNCTION:
@@ -195,6 +196,14 @@ static sb_status repr(sb_text *b, sb_val v)
         s = scalar(b, v);
     b->r->depth--;
     return s;
+}
+
+sb_status sb_tpl_repr(sb_run *r, sb_val v, sb_val *out)
+{
+    sb_text b = {.r = r};
+    SB_TRY(repr(&b, v));
+    *out = sb_text_val(&b);
+    return SB_OK;
 }
 
 sb_status sb_tpl_str(sb_run *r, sb_val v, sb_val *out)

@@ -129,19 +129,29 @@ static sb_status sink_val(sb_run *r, const sb_sink *k, sb_val *out)
     return SB_OK;
 }
 
+static void sink_init(sb_sink *k)
+{
+    sb_buf_init(&k->text, SB_MAX_TEMPLATE_OUTPUT_BYTES, "chat template output");
+    sb_buf_init(&k->marks, SB_MAX_TEMPLATE_OUTPUT_BYTES, "chat template output");
+}
+
+static void sink_deinit(sb_sink *k)
+{
+    sb_buf_deinit(&k->text);
+    sb_buf_deinit(&k->marks);
+}
+
 /* Runs a body with its text going into a value; loops inside end inside. */
 static sb_status capture(sb_run *r, const sb_node *body, sb_val *out)
 {
     sb_sink mine, *const outer = r->sink;
     sb_flow flow = SB_FLOW_ON;
-    sb_buf_init(&mine.text, SB_MAX_TEMPLATE_OUTPUT_BYTES, "chat template output");
-    sb_buf_init(&mine.marks, SB_MAX_TEMPLATE_OUTPUT_BYTES, "chat template output");
+    sink_init(&mine);
     r->sink = &mine;
     sb_status s = sb_tpl_exec(r, body, &flow);
     r->sink = outer;
     if (s == SB_OK) s = sink_val(r, &mine, out);
-    sb_buf_deinit(&mine.text);
-    sb_buf_deinit(&mine.marks);
+    sink_deinit(&mine);
     return s;
 }
 
@@ -233,29 +243,58 @@ static sb_status filtered(sb_run *r, const sb_node *n, const sb_list **items)
     return SB_OK;
 }
 
-static sb_status exec_for(sb_run *r, const sb_node *n, sb_flow *flow)
+/* The loop of n over v, in a scope inside outer. */
+static sb_status run_loop(sb_run *r, const sb_node *n, sb_loop *loop, sb_val v, sb_flow *flow)
 {
-    sb_val v;
-    const sb_list *items;
-    sb_scope *const outer = r->scope;
-    SB_TRY(sb_tpl_eval(r, n->b, &v));
-    r->at = n;
-    SB_TRY(sb_tpl_items(r, v, &items));
-    SB_TRY(push_scope(r, outer));
-    if (n->c) SB_TRY(filtered(r, n, &items));
-    sb_loop *loop = sb_region_take(&r->mem, 1, sizeof *loop);
-    if (!loop) return sb_tpl_oom(r);
-    loop->items = items;
-    for (; loop->i < items->n; loop->i++) {
+    SB_TRY(sb_tpl_items(r, v, &loop->items));
+    SB_TRY(push_scope(r, loop->scope));
+    if (n->c) SB_TRY(filtered(r, n, &loop->items));
+    for (; loop->i < loop->items->n; loop->i++) {
         sb_flow inner = SB_FLOW_ON;
         r->scope->n = 0; // each round starts without the last one's variables
         SB_TRY(set_word(r, "loop", (sb_val){.type = SB_VAL_LOOP, .as.loop = loop}));
-        SB_TRY(assign(r, n->a, items->v[loop->i]));
+        SB_TRY(assign(r, n->a, loop->items->v[loop->i]));
         SB_TRY(sb_tpl_exec(r, n->body, &inner));
         if (inner == SB_FLOW_BREAK) break;
     }
+    r->scope = loop->scope;
+    return loop->items->n ? SB_OK : sb_tpl_exec(r, n->orelse, flow);
+}
+
+static sb_status exec_for(sb_run *r, const sb_node *n, sb_flow *flow)
+{
+    sb_val v;
+    SB_TRY(sb_tpl_eval(r, n->b, &v));
+    r->at = n;
+    sb_loop *loop = sb_region_take(&r->mem, 1, sizeof *loop);
+    if (!loop) return sb_tpl_oom(r);
+    loop->node = n;
+    loop->scope = r->scope;
+    return run_loop(r, n, loop, v, flow);
+}
+
+sb_status sb_tpl_call_loop(sb_run *r, const sb_loop *l, const sb_args *a, sb_val *out)
+{
+    sb_sink mine, *const outer_sink = r->sink;
+    sb_scope *const outer = r->scope;
+    sb_flow flow = SB_FLOW_ON;
+    if (!l->node->op)
+        return sb_tpl_fail(r, SB_CORRUPT, "a loop was called that is not marked 'recursive'");
+    if (a->n != 1 || a->n_pos != 1)
+        return sb_tpl_fail(r, SB_CORRUPT, "loop() with %d arguments", a->n);
+    sb_loop *loop = sb_region_take(&r->mem, 1, sizeof *loop);
+    if (!loop) return sb_tpl_oom(r);
+    *loop = (sb_loop){.node = l->node, .scope = l->scope, .level = l->level + 1};
+    SB_TRY(sb_tpl_descend(r));
+    sink_init(&mine);
+    r->sink = &mine;
+    sb_status s = run_loop(r, l->node, loop, a->v[0], &flow);
+    r->sink = outer_sink;
+    if (s == SB_OK) s = sink_val(r, &mine, out);
+    sink_deinit(&mine);
     r->scope = outer;
-    return items->n ? SB_OK : sb_tpl_exec(r, n->orelse, flow);
+    r->depth--;
+    return s;
 }
 
 /* The text of a block through the filters behind its tag. */
@@ -327,6 +366,28 @@ static sb_status exec_group(sb_run *r, const sb_node *n, sb_flow *flow)
     return sb_tpl_exec(r, n->body, flow);
 }
 
+static sb_status exec_do(sb_run *r, const sb_node *n, sb_flow *flow)
+{
+    sb_val v;
+    (void)flow;
+    return sb_tpl_eval(r, n->a, &v);
+}
+
+/* Values are those of the scope around; none sees another's new name. */
+static sb_status exec_with(sb_run *r, const sb_node *n, sb_flow *flow)
+{
+    sb_scope *const outer = r->scope;
+    sb_args values;
+    int i = 0;
+    SB_TRY(sb_tpl_eval_args(r, n->first, &values));
+    SB_TRY(push_scope(r, outer));
+    for (const sb_node *a = n->first; a; a = a->next)
+        SB_TRY(assign(r, a->b, values.v[i++]));
+    SB_TRY(sb_tpl_exec(r, n->body, flow));
+    r->scope = outer;
+    return SB_OK;
+}
+
 sb_status sb_tpl_exec(sb_run *r, const sb_node *list, sb_flow *flow)
 {
     typedef sb_status (*exec_fn)(sb_run *, const sb_node *, sb_flow *);
@@ -343,6 +404,8 @@ sb_status sb_tpl_exec(sb_run *r, const sb_node *list, sb_flow *flow)
         [SB_N_BREAK] = exec_jump,
         [SB_N_CONTINUE] = exec_jump,
         [SB_N_GROUP] = exec_group,
+        [SB_N_DO] = exec_do,
+        [SB_N_WITH] = exec_with,
     };
     SB_TRY(sb_tpl_descend(r));
     for (const sb_node *n = list; n && *flow == SB_FLOW_ON; n = n->next) {

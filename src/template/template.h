@@ -36,6 +36,7 @@ typedef enum sb_val_type {
     SB_VAL_TUPLE,
     SB_VAL_DICT, /* keeps the order of insertion */
     SB_VAL_NAMESPACE,
+    SB_VAL_ITER, /* what select and its kin give: true even when empty, walked once */
     SB_VAL_LOOP,
     SB_VAL_MACRO,
     SB_VAL_FUNCTION, /* a global such as range, or a macro's caller */
@@ -46,7 +47,7 @@ typedef enum sb_val_type {
 typedef struct sb_val {
     uint8_t type;      /* sb_val_type */
     bool from_content; /* of a scalar, or of a string without marks */
-    uint16_t id;       /* function, method, or of a float SB_FLOAT_BIG_INT */
+    uint16_t id;       /* function, method; SB_STR_SAFE of a string, SB_FLOAT_BIG_INT of a float */
     union {
         bool b;
         int64_t i;
@@ -63,6 +64,7 @@ typedef struct sb_val {
         } s;
         struct sb_list *list;
         struct sb_dict *dict;
+        struct sb_iter *iter;
         struct sb_loop *loop;
         struct sb_macro *macro;
         const struct sb_val *self;

@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#include <utf8proc.h>
-
 enum { BYTES_PER_STEP = 32 };
 
 bool sb_text_space(uint32_t cp)
@@ -21,11 +19,6 @@ bool sb_text_space(uint32_t cp)
 }
 
 /* ---- building ---- */
-
-static bool is_content(sb_val s, size_t at)
-{
-    return s.as.s.marks ? s.as.s.marks[at] != 0 : s.from_content;
-}
 
 /* Marks for all of b and n_more behind; filled for b where it had none. */
 static uint8_t *need_marks(sb_text *b, size_t n_more)
@@ -213,7 +206,7 @@ static sb_status split_space(sb_run *r, sb_val s, int64_t max, sb_list *l)
     while (s.as.s.n) {
         size_t end = 0, n = 0;
         uint32_t cp = 0;
-        if (!max) end = sb_text_trim(s, NULL, SB_TRIM_RIGHT).as.s.n;
+        if (!max) end = s.as.s.n;
         for (; max && end < s.as.s.n; end += n) {
             n = sb_utf8_decode(s.as.s.p + end, s.as.s.n - end, &cp);
             if (!n || sb_text_space(cp)) break;
@@ -223,6 +216,37 @@ static sb_status split_space(sb_run *r, sb_val s, int64_t max, sb_list *l)
         max--;
         s = sb_text_trim(sb_text_cut(s, end, s.as.s.n - end), NULL, SB_TRIM_LEFT);
     }
+    return SB_OK;
+}
+
+static void turn_round(sb_list *l)
+{
+    for (size_t i = 0; i < l->n / 2; i++) {
+        const sb_val v = l->v[i];
+        l->v[i] = l->v[l->n - 1 - i];
+        l->v[l->n - 1 - i] = v;
+    }
+}
+
+/* The same from the end, at most max times. */
+static sb_status split_space_right(sb_run *r, sb_val s, int64_t max, sb_list *l)
+{
+    s = sb_text_trim(s, NULL, SB_TRIM_RIGHT);
+    for (; max && s.as.s.n; max--) {
+        size_t from = s.as.s.n;
+        while (from) {
+            size_t at = from - 1;
+            uint32_t cp = 0;
+            while (at && ((unsigned char)s.as.s.p[at] & 0xC0) == 0x80)
+                at--;
+            if (!sb_utf8_decode(s.as.s.p + at, from - at, &cp) || sb_text_space(cp)) break;
+            from = at;
+        }
+        SB_TRY(push_cut(r, l, s, from, s.as.s.n));
+        s = sb_text_trim(sb_text_cut(s, 0, from), NULL, SB_TRIM_RIGHT);
+    }
+    if (s.as.s.n) SB_TRY(push_cut(r, l, s, 0, s.as.s.n));
+    turn_round(l);
     return SB_OK;
 }
 
@@ -245,11 +269,7 @@ static sb_status split_right(sb_run *r, sb_val s, sb_val sep, int64_t max, sb_li
         end = hit;
     }
     SB_TRY(push_cut(r, l, s, 0, end));
-    for (size_t i = 0; i < l->n / 2; i++) {
-        const sb_val v = l->v[i];
-        l->v[i] = l->v[l->n - 1 - i];
-        l->v[l->n - 1 - i] = v;
-    }
+    turn_round(l);
     return SB_OK;
 }
 
@@ -261,9 +281,7 @@ sb_status sb_text_split(sb_run *r, sb_val s, const sb_val *sep, int64_t max, boo
     *out = sb_val_of_list(l, SB_VAL_LIST);
     SB_TRY(sb_tpl_spend(r, s.as.s.n / BYTES_PER_STEP));
     if (!sep) {
-        if (from_right && max >= 0)
-            return sb_tpl_fail(r, SB_UNSUPPORTED, "rsplit at white space with a limit");
-        return split_space(r, s, max, l);
+        return from_right && max >= 0 ? split_space_right(r, s, max, l) : split_space(r, s, max, l);
     }
     if (!sep->as.s.n) return sb_tpl_fail(r, SB_CORRUPT, "split at an empty separator");
     if (from_right) return split_right(r, s, *sep, max, l);
@@ -332,29 +350,15 @@ sb_status sb_text_repeat(sb_run *r, sb_val s, int64_t times, sb_val *out)
     return SB_OK;
 }
 
-sb_status sb_text_case(sb_run *r, sb_val s, sb_case how, sb_val *out)
+sb_status sb_text_escape(sb_run *r, sb_val v, sb_val *out)
 {
-    sb_text b = {.r = r};
-    bool in_word = false;
-    for (size_t i = 0, n; i < s.as.s.n; i += n) {
-        uint32_t cp = 0;
-        n = sb_utf8_decode(s.as.s.p + i, s.as.s.n - i, &cp);
-        if (!n) break;
-        SB_TRY(sb_tpl_spend(r, 1));
-        const utf8proc_category_t cat = utf8proc_category((utf8proc_int32_t)cp);
-        utf8proc_int32_t c = (utf8proc_int32_t)cp;
-        if (how == SB_CASE_UPPER)
-            c = utf8proc_toupper(c);
-        else if (how == SB_CASE_LOWER || in_word)
-            c = utf8proc_tolower(c);
-        else
-            c = utf8proc_totitle(c);
-        // title() begins anew behind all that has no case, capitalize() only once
-        in_word = how == SB_CASE_CAPITAL || cat == UTF8PROC_CATEGORY_LU ||
-                  cat == UTF8PROC_CATEGORY_LL || cat == UTF8PROC_CATEGORY_LT;
-        char piece[4];
-        SB_TRY(sb_text_add_raw(&b, piece, sb_utf8_encode((uint32_t)c, piece), is_content(s, i)));
-    }
-    *out = sb_text_val(&b);
+    static const char *const pairs[][2] = {
+        {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
+    const bool safe = v.id == SB_STR_SAFE;
+    for (size_t i = 0; !safe && i < SB_ARRAY_LEN(pairs); i++)
+        SB_TRY(sb_text_replace(r, v, sb_val_literal(pairs[i][0]), sb_val_literal(pairs[i][1]), -1,
+                               &v));
+    *out = v;
+    out->id = SB_STR_SAFE;
     return SB_OK;
 }

@@ -151,6 +151,7 @@ static sb_status write_scalar(writer *w, sb_val v)
 static sb_status write_val(writer *w, sb_val v)
 {
     SB_TRY(sb_tpl_descend(w->b.r));
+    SB_TRY(sb_val_settle(w->b.r, &v));
     sb_status s;
     if (v.type == SB_VAL_STR)
         s = write_str(w, v);

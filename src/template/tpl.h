@@ -74,6 +74,8 @@ sb_status sb_tpl_call(sb_run *r, sb_val f, const sb_args *a, sb_val *out);
 sb_status sb_tpl_exec(sb_run *r, const sb_node *list, sb_flow *flow);
 sb_status sb_tpl_call_macro(sb_run *r, const sb_macro *m, const sb_args *a, const sb_val *caller,
                             sb_val *out);
+/* {{ loop(items) }} of a recursive loop: its text. */
+sb_status sb_tpl_call_loop(sb_run *r, const sb_loop *l, const sb_args *a, sb_val *out);
 sb_status sb_tpl_set(sb_run *r, int32_t sym, sb_val v);
 const sb_val *sb_tpl_get(sb_run *r, int32_t sym);
 sb_status sb_sink_add(sb_run *r, sb_val s);

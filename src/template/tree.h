@@ -44,7 +44,9 @@ typedef enum sb_node_kind {
     SB_N_FILTER_BLOCK,
     SB_N_BREAK,
     SB_N_CONTINUE,
-    SB_N_GROUP
+    SB_N_GROUP,
+    SB_N_DO,
+    SB_N_WITH
 } sb_node_kind;
 
 typedef enum sb_op {
@@ -75,7 +77,8 @@ typedef enum sb_op {
  *   TEXT val · PRINT a · IF a, body, orelse (an IF node: elif) · FOR a in b if c, body, orelse
  *   SET a = b · SET_BLOCK a, b = filters over the text or NULL, body
  *   MACRO sym, first = ARGs with sym, a = default; body · CALL_BLOCK a = call, first as MACRO, body
- *   FILTER_BLOCK b = filters, body · GROUP body
+ *   FILTER_BLOCK b = filters, body · GROUP body · DO a · WITH first = ARGs with a = value, b =
+ *   target; body · FOR op 1 = recursive
  * The innermost operand of a block's filters is the NAME of the unspeakable symbol 0, to which the
  * block's text is bound while they run. */
 typedef struct sb_node {

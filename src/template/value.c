@@ -83,6 +83,7 @@ bool sb_val_truth(sb_val v)
     case SB_VAL_DICT:
         return v.as.dict->n != 0;
     case SB_VAL_NAMESPACE:
+    case SB_VAL_ITER:
     case SB_VAL_LOOP:
     case SB_VAL_MACRO:
     case SB_VAL_FUNCTION:
@@ -123,10 +124,33 @@ bool sb_val_has_content(sb_val v)
 
 const char *sb_tpl_type_name(sb_val v)
 {
-    static const char *const names[] = {"undefined", "none",  "boolean",  "integer", "float",
-                                        "string",    "list",  "tuple",    "dict",    "namespace",
-                                        "loop",      "macro", "function", "method"};
+    static const char *const names[] = {"undefined", "none", "boolean", "integer",  "float",
+                                        "string",    "list", "tuple",   "dict",     "namespace",
+                                        "generator", "loop", "macro",   "function", "method"};
     return names[v.type];
+}
+
+/* ---- generators ---- */
+
+sb_status sb_val_to_iter(sb_run *r, sb_val list, sb_val *out)
+{
+    sb_iter *it = sb_region_take(&r->mem, 1, sizeof *it);
+    if (!it) return sb_tpl_oom(r);
+    it->items = list.as.list;
+    *out = (sb_val){.type = SB_VAL_ITER, .as.iter = it};
+    return SB_OK;
+}
+
+sb_status sb_val_settle(sb_run *r, sb_val *v)
+{
+    if (v->type != SB_VAL_ITER) return SB_OK;
+    const sb_iter *it = v->as.iter;
+    sb_list *l = sb_region_take(&r->mem, 1, sizeof *l);
+    if (!l) return sb_tpl_oom(r);
+    l->v = it->items->n ? it->items->v + it->at : NULL;
+    l->n = l->cap = it->items->n - it->at; // full, so that it never grows over the items behind
+    *v = sb_val_of_list(l, SB_VAL_LIST);
+    return SB_OK;
 }
 
 /* ---- comparing ---- */

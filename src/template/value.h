@@ -31,9 +31,22 @@ typedef struct sb_dict {
     size_t index_size;
 } sb_dict;
 
+/* Where the reference's filter is a generator; a list in fact, as a budget needs to see the work
+ * where it is asked for. */
+typedef struct sb_iter {
+    const sb_list *items;
+    size_t at; /* handed out so far */
+} sb_iter;
+
+enum { SB_STR_SAFE = 1 }; /* a string after "safe": what is added to it is escaped */
+
 typedef struct sb_loop {
     const sb_list *items;
     size_t i;
+    const struct sb_node *node;
+    struct sb_scope *scope; /* around the loop */
+    int64_t level;          /* 0, and one more in each call of a recursive loop */
+    const sb_val *seen;     /* what changed() was asked last */
 } sb_loop;
 
 typedef struct sb_macro {
@@ -74,6 +87,10 @@ size_t sb_dict_cost(const sb_dict *d);        /* steps of one look-up */
 /* Doubles an array of the region; the old one stays behind until the end. */
 void *sb_tpl_grow(sb_region *m, void *old, size_t n, size_t *cap, size_t size);
 sb_val sb_val_of_list(sb_list *l, sb_val_type type);
+/* A list as a generator; NULL items pass on. */
+sb_status sb_val_to_iter(sb_run *r, sb_val list, sb_val *out);
+/* Generators are lists to all that the reference refuses for them: lengths, slices, JSON. */
+sb_status sb_val_settle(sb_run *r, sb_val *v);
 sb_val sb_val_of_dict(sb_dict *d, sb_val_type type);
 /* An equal value whose lists and dicts are its own. */
 sb_status sb_val_clone(sb_run *r, sb_val v, sb_val *out);
@@ -105,11 +122,13 @@ sb_status sb_text_split(sb_run *r, sb_val s, const sb_val *sep, int64_t max, boo
 sb_status sb_text_lines(sb_run *r, sb_val s, bool keep_ends, sb_val *out);
 sb_status sb_text_join(sb_run *r, sb_val sep, const sb_list *items, bool strict, sb_val *out);
 sb_status sb_text_repeat(sb_run *r, sb_val s, int64_t times, sb_val *out);
+/* & < > ' " for HTML, marked safe; a safe string stays as it is. */
+sb_status sb_text_escape(sb_run *r, sb_val v, sb_val *out);
 typedef enum sb_case { SB_CASE_UPPER, SB_CASE_LOWER, SB_CASE_TITLE, SB_CASE_CAPITAL } sb_case;
 sb_status sb_text_case(sb_run *r, sb_val s, sb_case how, sb_val *out);
 
 /* numbers and JSON from text (numbers.c, json.c) */
-/* Digits of a base with an optional sign and white space around. */
+/* Digits of a base with an optional sign and white space around; base 0: as 0x, 0o, 0b say. */
 bool sb_tpl_read_int(sb_val s, int64_t base, int64_t *out);
 /* A plain decimal number with white space around. */
 bool sb_tpl_read_float(sb_val s, double *out);
@@ -119,8 +138,11 @@ sb_val sb_tpl_number(const char *p, size_t n, bool is_int);
 /* One JSON value, all of it content; the result lives in mem. */
 sb_status sb_tpl_json_read(sb_region *mem, sb_str json, sb_val *out, sb_error *err);
 
-/* printing (print.c, tojson.c) */
+/* printing (print.c, format.c, tojson.c) */
 sb_status sb_tpl_str(sb_run *r, sb_val v, sb_val *out); /* what {{ v }} prints */
+sb_status sb_tpl_repr(sb_run *r, sb_val v, sb_val *out);
+/* format % args, as Python's (format.c). */
+sb_status sb_tpl_printf(sb_run *r, sb_val format, sb_val args, sb_val *out);
 size_t sb_tpl_float_text(double f, char out[40]);
 typedef struct sb_json_options {
     bool ensure_ascii, sort_keys;

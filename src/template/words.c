@@ -61,6 +61,13 @@ int sb_tpl_filter_find(const char *p, size_t n)
 
 int sb_tpl_test_find(const char *p, size_t n)
 {
+    static const struct {
+        const char *name;
+        int id;
+    } also[] = {{"==", SB_TEST_eq}, {"!=", SB_TEST_ne}, {"<", SB_TEST_lt},
+                {"<=", SB_TEST_le}, {">", SB_TEST_gt},  {">=", SB_TEST_ge}};
+    for (size_t i = 0; i < SB_ARRAY_LEN(also); i++)
+        if (is(also[i].name, p, n)) return also[i].id;
     return find(tests, SB_ARRAY_LEN(tests), p, n);
 }
 
