@@ -204,6 +204,7 @@ sb_status sb_cmd_chat(const sb_cli *c, sb_error *err)
         sb_out_add(c->out, "\n", 1);
     }
     if (s == SB_OK) s = talk(&r, &text, err);
+    if (s == SB_OK && !r.leaving && sb_lines_has_person(r.lines)) sb_out_add(c->out, "\n", 1);
     sb_lines_close(r.lines);
     sb_talk_deinit(&r.talk);
     sb_buf_deinit(&text);

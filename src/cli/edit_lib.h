@@ -19,6 +19,7 @@
     X(el_set)                                                                                      \
     X(el_get)                                                                                      \
     X(el_gets)                                                                                     \
+    X(el_line)                                                                                     \
     X(el_resize)                                                                                   \
     X(el_source)                                                                                   \
     X(el_insertstr)                                                                                \

@@ -151,6 +151,8 @@ sb_status sb_lines_read(sb_lines *l, sb_buf *out, sb_line_end *end, sb_error *er
     else
         SB_TRY(read_continued(l, out, end, err));
     if (*end != SB_LINE_MESSAGE) return SB_OK;
+    while (out->n > 0 && out->p[out->n - 1] == '\n') /* the end of a pasted last line */
+        out->p[--out->n] = 0;
     const size_t good = sb_utf8_valid(out->p ? out->p : "", out->n);
     if (good != out->n)
         return SB_FAIL(err, SB_INVALID,

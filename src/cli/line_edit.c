@@ -10,7 +10,9 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -46,8 +48,40 @@ static void tell(const sb_editor *e, const char *text)
     if (e->smart && write(e->out_fd, text, strlen(text)) < 0) return; /* a terminal that went */
 }
 
+/* Rows between the beginning of the prompt and the cursor, on a window of n_col columns. */
+static size_t rows_above(const sb_editor *e, size_t n_col)
+{
+    const LineInfo *line = e->lib.el_line(e->el);
+    const char *p = line->buffer;
+    size_t rows = 0, at = strlen(e->prompt);
+    while (p < line->cursor) {
+        uint32_t cp = 0;
+        const size_t n = sb_utf8_decode(p, (size_t)(line->cursor - p), &cp);
+        const int width = cp == '\n' ? 0 : wcwidth((wchar_t)cp);
+        at = cp == '\n' ? 0 : at + (width > 0 ? (size_t)width : 0);
+        rows += cp == '\n' || at >= n_col;
+        if (at >= n_col) at -= n_col;
+        p += n ? n : 1;
+    }
+    return rows;
+}
+
+/* libedit draws the line anew below what it drew before: that is wiped first, as terminals show it
+ * after they have cut it to the new width. */
+static void wipe_line(const sb_editor *e)
+{
+    struct winsize w;
+    char up[32];
+    if (ioctl(e->out_fd, TIOCGWINSZ, &w) != 0 || w.ws_col == 0) return;
+    const size_t rows = rows_above(e, w.ws_col);
+    (void)snprintf(up, sizeof up, "\033[%zuA", rows);
+    if (rows > 0) tell(e, up);
+    tell(e, "\r\033[J");
+}
+
 static void redraw(sb_editor *e)
 {
+    if (e->is_open) wipe_line(e);
     e->lib.el_resize(e->el);
     if (!e->is_open) return;
     (void)e->lib.el_set(e->el, EL_PREP_TERM, 0); /* after a stop the shell has set other modes */
