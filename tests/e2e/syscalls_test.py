@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""System calls that fail (A5): the n-th open, fstat, mmap, read, write, fsync, rename, mkdir or thread of a
+command fails with an error, for every n. The command then works all the same, or ends with status 1 and
+one line, within the time it takes; it never dies of a signal and leaves no half-made file that counts.
+Uses a tiny model made on the spot; needs no download."""
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from tap import SOBRE, case, finish, skip
+
+BUILD = os.environ["SOBRE_BUILD"]
+TINY = os.path.join(BUILD, "tests/tinymodel/tinymodel")
+SHIM = os.path.join(BUILD, "tests/rig/libfailcall.so")
+ERRORS = {"open": (errno.EMFILE, errno.EIO, errno.EINTR), "fstat": (errno.EIO,), "mmap": (errno.ENOMEM,),
+          "read": (errno.EIO, 0), "write": (errno.ENOSPC, errno.EINTR, 0), "fsync": (errno.EIO,),
+          "rename": (errno.EIO,), "mkdir": (errno.ENOSPC,), "ftruncate": (errno.ENOSPC,),
+          "pthread_create": (errno.EAGAIN,)}
+
+
+def run(args, order, env, count=None):
+    p = subprocess.run([SOBRE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                       env={**os.environ, **env, "LD_PRELOAD": SHIM, "FAILCALL": order,
+                            **({"FAILCALL_COUNT": count} if count else {})}, timeout=120)
+    return p.returncode, p.stdout, p.stderr
+
+
+def one_line(err):
+    """Exactly one line of error; the line of cost may stand before it."""
+    lines = [l for l in err.splitlines() if l]
+    return lines and all(l.startswith(b"sobre: ") for l in lines) and len(lines) <= 2
+
+
+def plain(out):
+    """Output without what may differ between runs."""
+    return re.sub(rb'"(timings|energy)":\{[^}]*\}', b"", out)
+
+
+def sweep(room, name, args, env, reset=lambda: None, check=lambda code: True):
+    reset()
+    good = run(args, "none:0:0", env)
+    case("%s: undisturbed" % name, good[0] == 0, good)
+    for call, errors in ERRORS.items():
+        count = os.path.join(room, "count")
+        reset()
+        run(args, call + ":0:0", env, count)
+        n_calls = int(open(count).read())
+        bad = []
+        for error in errors:
+            for n in range(1, n_calls + 1):
+                reset()
+                code, out, err = run(args, "%s:%d:%d" % (call, n, error), env)
+                fine = (code == 0 and plain(out) == plain(good[1])) or (
+                    code == 1 and (one_line(err) or call == "write"))
+                if not fine or not check(code):
+                    bad.append((n, error, code, out[-200:], err[-400:]))
+        if n_calls:
+            case("%s: %d calls of %s fail" % (name, n_calls, call), not bad, bad[:3])
+
+
+def main():
+    if not os.path.exists(SHIM):
+        skip("system calls", "no library to preload in this build")
+        sys.exit(77)
+    room = tempfile.mkdtemp(prefix="sobre-syscalls-")
+    model, home = os.path.join(room, "tiny.gguf"), os.path.join(room, "home")
+    env = {"SOBRE_HOME": home, "HOME": room}
+    try:
+        subprocess.run([TINY, model], check=True, stdout=subprocess.DEVNULL)
+        sweep(room, "run", ("run", "-m", model, "--raw", "--temp", "0", "-n", "3", "-t", "2", "hello"), env)
+        sweep(room, "inspect", ("inspect", "--json", model), env)
+        sweep(room, "tokenize", ("tokenize", "-m", model, "hello there"), env)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    finish()
+
+
+
+main()
