@@ -94,6 +94,9 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
                             .meter = h->meter,
                             .template_text = template_text};
     const sb_status s = sb_chat_open(&h->chat, h->path.p, &o, err);
+    const char *warning = s == SB_OK ? sb_tokenizer_warning(sb_chat_model(h->chat)->tok) : NULL;
+    if (warning) sb_term_say("%s", warning);
+    if (s == SB_OK) sb_cli_model_notes(sb_chat_model(h->chat));
     h->ready_ns = sb_now_ns();
     return s;
 }

@@ -53,3 +53,15 @@ sb_status sb_cli_read_text(const char *word, sb_buf *out, sb_error *err)
     return SB_FAIL(err, SB_INVALID, "%s: byte %zu (0x%02x) is not UTF-8: convert the text first",
                    from_stdin ? "standard input" : "the text", good, (unsigned char)out->p[good]);
 }
+
+void sb_cli_model_notes(const sb_model *m)
+{
+    const char *path = sb_gguf_path(m->gguf, 0);
+    const uint64_t behind = sb_gguf_trailing_bytes(m->gguf);
+    if (behind)
+        sb_term_say("%s: %llu bytes behind the data are not used", path,
+                    (unsigned long long)behind);
+    if (m->n_unbound > 0)
+        sb_term_say("%s: %d tensor%s unknown to this architecture, not used", path,
+                    (int)m->n_unbound, m->n_unbound == 1 ? "" : "s");
+}

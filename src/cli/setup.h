@@ -16,6 +16,8 @@ int sb_cli_threads(const sb_args *a);
 sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err) SB_MUST_USE;
 /* Engine options with one session; n_ctx and n_rows as given. */
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows);
+/* Says what of a model's file is not used: bytes behind its data, tensors nobody knows. */
+void sb_cli_model_notes(const sb_model *m);
 /* The word, or all of standard input for "-". SB_INVALID when it is not UTF-8, naming the byte. */
 sb_status sb_cli_read_text(const char *word, sb_buf *out, sb_error *err) SB_MUST_USE;
 #endif
