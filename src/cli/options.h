@@ -64,7 +64,7 @@ typedef struct sb_args {
     sb_opt_value v[SB_OPT_COUNT];
     const char *stops[SB_MAX_STOPS]; /* of SB_OPT_stop */
     int n_stops;
-    const char *words[1];
+    const char *words[SB_MAX_WORDS];
     int n_words;
 } sb_args;
 

@@ -22,7 +22,11 @@ static const struct {
     {257, 5, "ustar", "a tar archive; unpack it first"},
     {0, 23, "version https://git-lfs", "a Git LFS pointer; fetch the file itself"},
     {0, 9, "<!DOCTYPE", "a web page; the download failed"},
+    {0, 9, "<!doctype", "a web page; the download failed"},
     {0, 5, "<html", "a web page; the download failed"},
+    {0, 5, "<HTML", "a web page; the download failed"},
+    {0, 5, "<?xml", "an XML text (an error of the host?); the download failed"},
+    {0, 8, "{\"error\"", "an error message of the host; the download failed"},
 };
 
 sb_status sb_gguf_refuse_foreign(const unsigned char *p, size_t n, sb_error *err)

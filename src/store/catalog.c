@@ -12,8 +12,8 @@ static const sb_catalog_part part_rows[] = {
 };
 
 static const sb_catalog_row model_rows[] = {
-#define X(name, display, licence, terms, bytes, sha256)                                            \
-    {name, display, licence, terms, bytes, sha256, NULL, 0},
+#define X(name, display, licence, terms, arch, params, bits, bytes, sha256, source)                \
+    {name, display, licence, terms, arch, params, bits, bytes, sha256, source, NULL, 0},
 #include "store/catalog.def"
 #undef X
 };
@@ -42,4 +42,33 @@ bool sb_catalog_find(const char *name, sb_catalog_row *out)
         return true;
     }
     return false;
+}
+
+uint64_t sb_catalog_bytes(const sb_catalog_row *row, bool *out_exact)
+{
+    *out_exact = row->bytes > 0;
+    return *out_exact ? row->bytes : row->params_m * 10000 * row->bits_x100 / 8;
+}
+
+uint64_t sb_catalog_memory(uint64_t file_bytes)
+{
+    return file_bytes + file_bytes / 10 + 300000000;
+}
+
+bool sb_catalog_best(uint64_t memory, uint64_t beyond, bool (*arch_known)(void *ctx, const char *),
+                     void *ctx, sb_catalog_row *out)
+{
+    uint64_t best = beyond;
+    bool found = false;
+    for (size_t i = 0; i < SB_ARRAY_LEN(model_rows); i++) {
+        const sb_catalog_row row = sb_catalog_get(i);
+        bool exact;
+        const uint64_t need = sb_catalog_memory(sb_catalog_bytes(&row, &exact));
+        if (row.terms || need > memory || need <= best) continue;
+        if (arch_known && !arch_known(ctx, row.arch)) continue;
+        best = need;
+        *out = row;
+        found = true;
+    }
+    return found;
 }

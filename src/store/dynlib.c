@@ -47,4 +47,17 @@ sb_status sb_crypto_lib_load(sb_crypto_lib *out, sb_error *err)
     *out = lib;
     return SB_OK;
 }
+
+sb_status sb_curl_lib_load(sb_curl_lib *out, sb_error *err)
+{
+    static const char what[] = "libcurl";
+    void *h = open_first("libcurl.so.4", "libcurl.so");
+    if (!h) return SB_FAIL(err, SB_UNSUPPORTED, "libcurl is not installed (package libcurl4)");
+    sb_curl_lib lib;
+    SB_CURL_CALLS(X)
+    if (lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return SB_FAIL(err, SB_UNSUPPORTED, "libcurl cannot start");
+    *out = lib;
+    return SB_OK;
+}
 #undef X

@@ -19,6 +19,27 @@ sb_status sb_folder_fail(sb_error *err, const char *verb, const char *path, int 
     return SB_FAIL(err, SB_IO, "%s '%s': %s", verb, shown, strerror(why));
 }
 
+sb_status sb_write_all(int fd, const unsigned char *p, size_t n, const char *path, sb_error *err)
+{
+    while (n > 0) {
+        const ssize_t w = write(fd, p, n);
+        if (w < 0 && errno == EINTR) continue;
+        if (w < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
+            const int why = errno;
+            char shown[128];
+            sb_path_escape(shown, sizeof shown, path);
+            return SB_FAIL(
+                err, SB_IO,
+                "cannot write '%s': %s: make room, then pull again: it goes on from here", shown,
+                strerror(why));
+        }
+        if (w < 0) return sb_folder_fail(err, "cannot write", path, errno);
+        p += w;
+        n -= (size_t)w;
+    }
+    return SB_OK;
+}
+
 static sb_status make_parents(char *path, sb_error *err)
 {
     for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
@@ -77,6 +98,12 @@ uint64_t sb_folder_bytes(const char *path)
     return sum;
 }
 
+bool sb_folder_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 sb_status sb_folder_sync(const char *path, sb_error *err)
 {
     const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -94,4 +121,17 @@ sb_status sb_folder_room(const char *path, uint64_t *out_bytes, sb_error *err)
     if (ckd_mul(&bytes, (uint64_t)v.f_bavail, (uint64_t)v.f_frsize)) bytes = UINT64_MAX;
     *out_bytes = bytes;
     return SB_OK;
+}
+
+sb_status sb_folder_need(const char *path, uint64_t bytes, sb_error *err)
+{
+    uint64_t room = 0;
+    SB_TRY(sb_folder_room(path, &room, err));
+    if (room >= bytes) return SB_OK;
+    char shown[100];
+    sb_path_escape(shown, sizeof shown, path);
+    return SB_FAIL(
+        err, SB_IO,
+        "'%s': %llu MB free, %llu MB needed: make room or set SOBRE_HOME to another disk", shown,
+        (unsigned long long)(room / 1000000), (unsigned long long)(bytes / 1000000 + 1));
 }

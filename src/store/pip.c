@@ -5,6 +5,7 @@
  * process group, so that Ctrl-C reaches us alone and we can stop all of it. pip's own progress bar
  * is not parsed: it differs between versions; bytes on disk do not. posix_spawn rather than fork:
  * it tells why a program cannot be started, and no code of ours runs between the two. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -220,5 +221,21 @@ sb_status sb_pip_download(const sb_pip_job *job, sb_error *err)
     if (s == SB_OK && (why || status != 0)) s = explain(job, why, status, err);
     sb_free(env);
     sb_buf_deinit(&tmpdir);
+    return s;
+}
+
+sb_status sb_pip_wheel(const char *dir, const char *shown, sb_buf *out, sb_error *err)
+{
+    DIR *d = opendir(dir);
+    if (!d) return sb_folder_fail(err, "cannot read folder", dir, errno);
+    sb_status s = SB_FAIL(err, SB_NOT_FOUND, "pip brought no file for '%.100s'", shown);
+    const struct dirent *e;
+    while ((e = readdir(d))) {
+        const size_t n = strlen(e->d_name);
+        if (n < 4 || strcmp(e->d_name + n - 4, ".whl") != 0) continue;
+        s = sb_buf_addf(out, err, "%s/%s", dir, e->d_name);
+        break;
+    }
+    (void)closedir(d);
     return s;
 }

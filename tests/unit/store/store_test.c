@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "store/catalog.h"
+#include "store/source.h"
 #include "store/store.h"
 
 static void names(void **state)
@@ -42,6 +43,16 @@ static void catalogue_is_consistent(void **state)
     for (size_t i = 0; i < sb_catalog_n(); i++) {
         const sb_catalog_row row = sb_catalog_get(i);
         assert_true(sb_store_name_ok(row.name));
+        assert_true(row.params_m > 0 && row.bits_x100 > 100 && row.bits_x100 < 3300 && row.arch);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(sb_catalog_get(j).name, row.name);
+        if (row.source) { /* no hash and no size of a host is written down here */
+            sb_source s;
+            assert_int_equal(sb_source_parse(&s, row.source, NULL), SB_OK);
+            assert_int_equal(s.kind, SB_SOURCE_HUB);
+            assert_true(s.file[0] && !row.sha256 && !row.bytes && !row.n_part);
+            continue;
+        }
         assert_int_equal(strspn(row.sha256, "0123456789abcdef"), 64);
         assert_int_equal(strlen(row.sha256), 64);
         assert_true(row.n_part > 0);
@@ -53,8 +64,6 @@ static void catalogue_is_consistent(void **state)
         }
         assert_int_equal(sum, row.bytes);
         if (row.n_part == 1) assert_string_equal(row.parts[0].sha256, row.sha256);
-        for (size_t j = 0; j < i; j++)
-            assert_string_not_equal(sb_catalog_get(j).name, row.name);
         n_parts += row.n_part;
     }
     assert_int_equal(n_parts, 5);

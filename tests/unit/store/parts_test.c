@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pull_test.c - pulls from a pip that is a shell script: it copies archives made here. What is
+ * parts_test.c - pulls from a pip that is a shell script: it copies archives made here. What is
  * checked: the joined file, hashes, resuming, cancelling, the lock, and every bad archive. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "store/digest.h"
-#include "store/pull.h"
+#include "store/internal.h"
 
 enum { PART_BYTES = 300000, N_PART = 2, WHOLE_BYTES = PART_BYTES * N_PART };
 
@@ -27,7 +27,7 @@ typedef struct room {
     unsigned char bytes[WHOLE_BYTES];
     sb_catalog_part parts[N_PART];
     sb_store *store;
-    sb_pull_request rq;
+    sb_parts_request rq;
     sb_error err;
 } room;
 
@@ -111,8 +111,13 @@ static int setup(void **state)
     snprintf(path, sizeof path, "%s:/usr/bin:/bin", r->bin);
     setenv("PATH", path, 1);
     assert_int_equal(sb_store_open(&r->store, home, NULL), SB_OK);
-    r->rq = (sb_pull_request){
-        .row = {"tiny", "Tiny", "none", NULL, WHOLE_BYTES, r->hex[N_PART], r->parts, N_PART}};
+    r->rq = (sb_parts_request){.row = {.name = "tiny",
+                                       .display = "Tiny",
+                                       .licence = "none",
+                                       .bytes = WHOLE_BYTES,
+                                       .sha256 = r->hex[N_PART],
+                                       .parts = r->parts,
+                                       .n_part = N_PART}};
     *state = r;
     return 0;
 }
@@ -172,7 +177,7 @@ static void assert_not_pulled(const room *r, long part_bytes)
 static sb_status pull(room *r)
 {
     bool already = false;
-    const sb_status s = sb_store_pull(r->store, &r->rq, &already, &r->err);
+    const sb_status s = sb_parts_pull(r->store, &r->rq, &already, &r->err);
     return s;
 }
 
@@ -180,11 +185,11 @@ static void joins_the_parts(void **state)
 {
     room *r = *state;
     bool already = true;
-    assert_int_equal(sb_store_pull(r->store, &r->rq, &already, &r->err), SB_OK);
+    assert_int_equal(sb_parts_pull(r->store, &r->rq, &already, &r->err), SB_OK);
     assert_false(already);
     assert_pulled(r);
     assert_int_equal(n_calls(r), 2);
-    assert_int_equal(sb_store_pull(r->store, &r->rq, &already, &r->err), SB_OK);
+    assert_int_equal(sb_parts_pull(r->store, &r->rq, &already, &r->err), SB_OK);
     assert_true(already);
     assert_int_equal(n_calls(r), 2);
 }
@@ -326,7 +331,8 @@ static void a_cancel_stops_pip(void **state)
              r->dir);
     write_script(r, "python3", extra);
     stopper s = {.begin_ns = sb_now_ns()};
-    r->rq.hooks = (sb_pull_hooks){&s, wants_stop, stop_while_fetching};
+    r->rq.hooks =
+        (sb_pull_hooks){.ctx = &s, .cancelled = wants_stop, .progress = stop_while_fetching};
     assert_int_equal(pull(r), SB_CANCELLED);
     assert_true(sb_now_ns() - s.begin_ns < 10000000000u);
     assert_true(s.n_seen > 1);
