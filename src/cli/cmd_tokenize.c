@@ -80,6 +80,7 @@ sb_status sb_cmd_tokenize(const sb_cli *c, sb_error *err)
     sb_status s = sb_cli_read_text(c->args->words[0], &text, err);
     if (s == SB_OK) s = sb_cli_model_path(c->args->v[SB_OPT_model].s, &path, err);
     if (s == SB_OK) s = sb_model_open_vocab(&m, path.p, err);
+    if (s == SB_OK && sb_tokenizer_warning(m->tok)) sb_term_say("%s", sb_tokenizer_warning(m->tok));
     if (s == SB_OK)
         s = c->args->v[SB_OPT_decode].set ? decode(c, m->tok, &text, err)
                                           : encode(c, m->tok, &text, err);

@@ -31,6 +31,9 @@ static sb_status read_ids(const sb_gguf *g, sb_tokenizer_desc *d, sb_error *err)
 {
     SB_TRY(sb_gguf_get_str(g, "tokenizer.ggml.model", &d->model, err));
     SB_TRY(sb_gguf_get_str(g, "tokenizer.ggml.pre", &d->pre, err));
+    sb_str arch = {NULL, 0};
+    SB_TRY(sb_gguf_get_str(g, "general.architecture", &arch, err));
+    d->rstrip_added = arch.n == 4 && !memcmp(arch.p, "phi3", 4);
     SB_TRY(id_key(g, "tokenizer.ggml.bos_token_id", d->n_tok, &d->bos, err));
     SB_TRY(id_key(g, "tokenizer.ggml.eos_token_id", d->n_tok, &d->eos, err));
     SB_TRY(id_key(g, "tokenizer.ggml.unknown_token_id", d->n_tok, &d->unk, err));

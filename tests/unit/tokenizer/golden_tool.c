@@ -10,11 +10,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/utf8.h"
 #include "gguf/gguf.h"
+#include "jsonl.h"
 #include "tokenizer/tokenizer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +60,9 @@ static sb_status read_keys(vocab *v, sb_error *err)
     sb_tokenizer_desc *d = &v->d;
     SB_TRY(sb_gguf_get_str(v->g, "tokenizer.ggml.model", &d->model, err));
     SB_TRY(sb_gguf_get_str(v->g, "tokenizer.ggml.pre", &d->pre, err));
+    sb_str arch = {NULL, 0};
+    SB_TRY(sb_gguf_get_str(v->g, "general.architecture", &arch, err));
+    d->rstrip_added = arch.n == 4 && !memcmp(arch.p, "phi3", 4);
     SB_TRY(read_id(v, "tokenizer.ggml.bos_token_id", &d->bos, err));
     SB_TRY(read_id(v, "tokenizer.ggml.eos_token_id", &d->eos, err));
     SB_TRY(read_id(v, "tokenizer.ggml.unknown_token_id", &d->unk, err));
@@ -97,88 +99,6 @@ static sb_status vocab_init(vocab *v, const char *path, sb_error *err)
     return sb_tokenizer_new(&v->tok, &v->d, err);
 }
 
-/* Four hex digits at p. */
-static uint32_t hex4(const char *p)
-{
-    uint32_t v = 0;
-    for (int i = 0; i < 4; i++) {
-        const char c = p[i];
-        const int d = c >= '0' && c <= '9'                   ? c - '0'
-                      : ((c | 32) >= 'a' && (c | 32) <= 'f') ? (c | 32) - 'a' + 10
-                                                             : 0;
-        v = v << 4 | (uint32_t)d;
-    }
-    return v;
-}
-
-/* Reads the JSON string at *p (on its quote) into out; moves *p behind it. Trusted input. */
-static sb_status read_string(const char **p, sb_buf *out, sb_error *err)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *s = *p + 1;
-    while (*s && *s != '"') {
-        const size_t plain = strcspn(s, "\\\"");
-        SB_TRY(sb_buf_add(out, s, plain, err));
-        s += plain;
-        if (*s != '\\') continue;
-        char c[4];
-        size_t n = 1;
-        if (s[1] == 'u') {
-            uint32_t cp = hex4(s + 2);
-            s += 6;
-            if (cp >= 0xD800 && cp < 0xDC00) {
-                cp = 0x10000 + ((cp - 0xD800) << 10) + (hex4(s + 2) - 0xDC00);
-                s += 6;
-            }
-            n = sb_utf8_encode(cp, c);
-        } else {
-            const char *at = strchr(from, s[1]);
-            c[0] = at ? to[at - from] : s[1];
-            s += 2;
-        }
-        SB_TRY(sb_buf_add(out, c, n, err));
-    }
-    *p = s + (*s == '"');
-    return SB_OK;
-}
-
-/* Reads "[1, 2]" at p. */
-static sb_status read_ids(const char *p, sb_ids *out, sb_error *err)
-{
-    while (*p && *p != ']') {
-        if (*p < '0' || *p > '9') {
-            p++;
-            continue;
-        }
-        int32_t v = 0;
-        for (; *p >= '0' && *p <= '9'; p++)
-            v = v * 10 + (*p - '0');
-        SB_TRY(sb_ids_add(out, v, err));
-    }
-    return SB_OK;
-}
-
-static void print_ids(FILE *f, const sb_ids *a)
-{
-    fputc('[', f);
-    for (size_t i = 0; i < a->n; i++)
-        fprintf(f, i ? ", %" PRId32 : "%" PRId32, a->v[i]);
-    fputs("]\n", f);
-}
-
-static void print_string(const sb_buf *b)
-{
-    putchar('"');
-    for (size_t i = 0; i < b->n; i++) {
-        const unsigned char c = (unsigned char)b->p[i];
-        if (c < 32 || c == '"' || c == '\\')
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    puts("\"");
-}
-
 typedef struct job {
     const vocab *v;
     sb_buf text, back;
@@ -208,8 +128,8 @@ static sb_status check_line(job *j, const char *line, sb_error *err)
     const char *text = strstr(line, "\"text\": "), *ids = strstr(line, "\"ids\": ");
     if (!text || !ids) return SB_FAIL(err, SB_INVALID, "no text or ids in: %.60s", line);
     text += 8;
-    SB_TRY(read_string(&text, &j->text, err));
-    SB_TRY(read_ids(ids + 7, &j->want, err));
+    SB_TRY(jsonl_read_string(&text, &j->text, err));
+    SB_TRY(jsonl_read_ids(ids + 7, &j->want, err));
     const sb_str s = {j->text.p ? j->text.p : "", j->text.n};
     SB_TRY(
         sb_tokenizer_encode(j->v->tok, s, mode_of(strstr(text, "\"mode\": ")), true, &j->ids, err));
@@ -224,24 +144,24 @@ static sb_status check_line(job *j, const char *line, sb_error *err)
     }
     j->n_fail++;
     printf("%s: %.100s\n got ", same ? "decodes to something else" : "other ids", line);
-    print_ids(stdout, &j->ids);
+    jsonl_print_ids(&j->ids);
     return SB_OK;
 }
 
 static sb_status batch_line(job *j, const char *line, const char *mode, sb_error *err)
 {
-    SB_TRY(read_string(&line, &j->text, err));
+    SB_TRY(jsonl_read_string(&line, &j->text, err));
     const sb_str s = {j->text.p ? j->text.p : "", j->text.n};
     SB_TRY(sb_tokenizer_encode(j->v->tok, s, mode_of(mode), true, &j->ids, err));
-    print_ids(stdout, &j->ids);
+    jsonl_print_ids(&j->ids);
     return SB_OK;
 }
 
 static sb_status decode_line(job *j, const char *line, sb_error *err)
 {
-    SB_TRY(read_ids(line, &j->ids, err));
+    SB_TRY(jsonl_read_ids(line, &j->ids, err));
     SB_TRY(decode(j, &j->ids, true, err));
-    print_string(&j->back);
+    jsonl_print_string(&j->back);
     return SB_OK;
 }
 
