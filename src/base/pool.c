@@ -185,6 +185,10 @@ static sb_status start(sb_pool *p, int i_thread, sb_error *err)
     if (p->pinned) w->cpu = sb_cpu_mask_nth(&p->allowed, i_thread);
     sigset_t all, old;
     (void)sigfillset(&all);
+    // What a thread does to itself must reach it: blocked, it would end the process unheard.
+    static const int own[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
+    for (size_t i = 0; i < SB_ARRAY_LEN(own); i++)
+        (void)sigdelset(&all, own[i]);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     const int e = pthread_create(&w->thread, NULL, work, w);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
