@@ -16,11 +16,12 @@ typedef struct french_row {
 
 static const french_row rows[] = {
 #define X(english, french) {english, french},
+#include "cli/french-system.def"
 #include "cli/french.def"
 #undef X
 };
 
-enum { MAX_VALUES = 9, MAX_DEPTH = 3 };
+enum { MAX_VALUES = 9, MAX_DEPTH = 5 };
 
 typedef struct match {
     sb_str value[MAX_VALUES];

@@ -29,12 +29,23 @@ static size_t width_of(const char *text, size_t n)
     return w;
 }
 
+/* Bytes up to the blank where a line may break; not before French marks, nor inside their quotes. */
+static size_t word_of(const char *text)
+{
+    size_t n = strcspn(text, " ");
+    while (text[n] && text[n + 1] &&
+           (strchr(":;?!", text[n + 1]) || strncmp(text + n + 1, "»", 2) == 0 ||
+            (n >= 2 && strncmp(text + n - 2, "«", 2) == 0)))
+        n += 1 + strcspn(text + n + 1, " ");
+    return n;
+}
+
 /* Words of text, each line `indent` blanks in and at most COLUMNS long. */
 static void wrap(sb_out *o, const char *text, size_t indent)
 {
     size_t at = 0;
     while (*text) {
-        const size_t n = strcspn(text, " "), width = width_of(text, n);
+        const size_t n = word_of(text), width = width_of(text, n);
         if (at > indent && at + 1 + width > COLUMNS) {
             sb_out_add(o, "\n", 1);
             at = 0;

@@ -35,7 +35,8 @@ static void line(sb_out *o, const char *text)
 
 static void title(sb_out *o, const char *text)
 {
-    sb_out_addf(o, ".SH %s\n", sb_tr(text));
+    const char *shown = sb_tr(text);
+    sb_out_addf(o, ".SH %s\n", shown);
 }
 
 static void head(sb_out *o, const char *name, const char *what)

@@ -32,9 +32,11 @@ int main(int argc, char *argv[])
     sb_bus_start();
     sb_out_init(&out, 1);
     if (sb_args_parse(&args, argc, argv, &err) != SB_OK) {
-        const char *page = args.cmd == SB_CMD_help ? "" : sb_commands[args.cmd].name;
-        sb_term_say("%s%s%s (see `sobre help%s%s`)", page, *page ? ": " : "", err.msg,
-                    *page ? " " : "", page);
+        const char *page = sb_commands[args.cmd].name;
+        if (args.cmd == SB_CMD_help)
+            sb_term_say("%s (see `sobre help`)", err.msg);
+        else
+            sb_term_say("%s: %s (see `sobre help %s`)", page, err.msg, page);
         return SB_EXIT_USAGE;
     }
     sb_status s = SB_OK;
