@@ -9,7 +9,7 @@ sb_str sb_prompt_builtin(sb_str name)
     static const struct {
         const char *name, *text;
     } all[] = {
-#define X(name, text) {#name, text},
+#define X(name, text) {name, text},
 #include "prompt/builtin.def"
 #undef X
     };
@@ -22,7 +22,7 @@ sb_str sb_prompt_builtin(sb_str name)
 const char *sb_prompt_builtin_list(void)
 {
     static const char list[] = ""
-#define X(name, text) ", " #name
+#define X(name, text) ", " name
 #include "prompt/builtin.def"
 #undef X
         ;

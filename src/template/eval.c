@@ -26,7 +26,7 @@ sb_status sb_tpl_spend(sb_run *r, size_t steps)
         r->steps_left -= steps;
         return SB_OK;
     }
-    return sb_tpl_fail(r, SB_LIMIT, "over its budget of %d steps", SB_MAX_TEMPLATE_STEPS);
+    return sb_tpl_fail(r, SB_LIMIT, "over its budget of %llu steps", (unsigned long long)r->budget);
 }
 
 sb_status sb_tpl_descend(sb_run *r)

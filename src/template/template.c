@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { BYTES_PER_EXTRA_STEP = 2 }; /* some 200 steps for a short message */
+
 /* Copies the source with every newline made \n and one newline at its end dropped. */
 static sb_status take_source(sb_template *t, sb_str s, sb_error *err)
 {
@@ -120,7 +122,10 @@ sb_status sb_template_render(const sb_template *t, const sb_val_ctx *c, sb_rende
 {
     SB_TRY(sb_val_ctx_status(c, err));
     sb_sink k;
-    sb_run r = {.t = t, .ctx = c, .err = err, .steps_left = SB_MAX_TEMPLATE_STEPS};
+    sb_run r = {.t = t, .ctx = c, .err = err};
+    // A long conversation is work asked for: the budget grows with the memory its values take.
+    r.budget = SB_MAX_TEMPLATE_STEPS + c->mem.used / BYTES_PER_EXTRA_STEP;
+    r.steps_left = r.budget;
     sb_region_init(&r.mem, SB_MAX_TEMPLATE_MEMORY_BYTES);
     sb_buf_init(&k.text, SB_MAX_TEMPLATE_OUTPUT_BYTES, "chat template output");
     sb_buf_init(&k.marks, SB_MAX_TEMPLATE_OUTPUT_BYTES, "chat template output");

@@ -32,7 +32,7 @@ struct sb_run {
     const sb_val_ctx *ctx;
     sb_region mem;
     sb_error *err;
-    uint64_t steps_left;
+    uint64_t steps_left, budget;
     int depth;
     sb_scope *scope;
     sb_sink *sink;
