@@ -214,6 +214,7 @@ static sb_status take_token(turn_run *t, bool *go_on, sb_error *err)
     const float *logits = sb_engine_logits(t->c->engine, 0, 0);
     sb_turn *o = t->out;
     t->next = sb_sampler_draw(t->sampler, logits, NULL);
+    sb_sampler_accept(t->sampler, t->next);
     *go_on = false;
     if (sb_tokenizer_is_end(t->c->model->tok, t->next)) {
         o->finish = SB_FINISH_STOP;
@@ -257,6 +258,7 @@ static sb_status run_turn(turn_run *t, sb_error *err)
     sb_meter_mark mark = {0};
     if (c->meter) mark = sb_meter_begin(c->meter);
     const uint64_t begin_ns = sb_now_ns();
+    sb_sampler_prompt(t->sampler, o->prompt_ids.v, o->prompt_ids.n);
     SB_TRY(resume(t, err));
     SB_TRY(prefill(t, err));
     o->prefill_ns = sb_now_ns() - begin_ns;

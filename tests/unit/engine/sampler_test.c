@@ -169,6 +169,7 @@ static void logprobs_add_up(void **state)
 static void parameters_out_of_range_are_named(void **state)
 {
     (void)state;
+    const sb_logit_bias twice[] = {{3, 1}, {3, 2}};
     const struct {
         sb_sampling p;
         const char *name;
@@ -180,6 +181,18 @@ static void parameters_out_of_range_are_named(void **state)
         {{.top_p = 0}, "top-p"},
         {{.top_p = 1.5f}, "top-p"},
         {{.top_p = 1, .min_p = 2}, "min-p"},
+        {{.top_p = 1, .typical_p = 1.1f}, "typical-p"},
+        {{.top_p = 1, .typical_p = -0.1f}, "typical-p"},
+        {{.top_p = 1, .repeat_penalty = -3}, "repeat-penalty"},
+        {{.top_p = 1, .repeat_penalty = INFINITY}, "repeat-penalty"},
+        {{.top_p = 1, .repeat_last_n = -1}, "repeat-last-n"},
+        {{.top_p = 1, .presence_penalty = 2.5f}, "presence-penalty"},
+        {{.top_p = 1, .frequency_penalty = NAN}, "frequency-penalty"},
+        {{.top_p = 1, .bias = &(sb_logit_bias){N, 1}, .n_bias = 1}, "logit-bias: token 5000"},
+        {{.top_p = 1, .bias = &(sb_logit_bias){-1, 1}, .n_bias = 1}, "logit-bias: token -1"},
+        {{.top_p = 1, .bias = &(sb_logit_bias){3, 1e30f}, .n_bias = 1}, "logit-bias"},
+        {{.top_p = 1, .bias = &(sb_logit_bias){3, INFINITY}, .n_bias = 1}, "logit-bias"},
+        {{.top_p = 1, .bias = twice, .n_bias = 2}, "token 3 is given twice"},
     };
     for (size_t i = 0; i < SB_ARRAY_LEN(bad); i++) {
         sb_sampler *s = NULL;
@@ -187,6 +200,150 @@ static void parameters_out_of_range_are_named(void **state)
         assert_int_equal(sb_sampler_new(&s, N, &bad[i].p, &err), SB_INVALID);
         assert_non_null(strstr(err.msg, bad[i].name));
         assert_null(s);
+    }
+    sb_sampler *s = NULL;
+    sb_error err = {0};
+    const sb_sampling many = {.top_p = 1, .bias = twice, .n_bias = SB_MAX_LOGIT_BIAS + 1};
+    assert_int_equal(sb_sampler_new(&s, N, &many, &err), SB_LIMIT);
+}
+
+/* ---- penalties, bias and typical-p beside plain code ---- */
+
+static uint64_t next_random(uint64_t *x)
+{
+    *x = *x * 6364136223846793005u + 1442695040888963407u;
+    return *x >> 33;
+}
+
+/* What the header says of the logit of `id`, with the history as it lies there. */
+static float plain_logit(const sb_sampling *p, int32_t id, const int32_t *all, int n_prompt, int n)
+{
+    float x = logits[id];
+    int n_all = 0, n_answer = 0;
+    for (int i = 0; i < n; i++) {
+        if (p->repeat_last_n && i < n - p->repeat_last_n) continue;
+        n_all += all[i] == id;
+        n_answer += all[i] == id && i >= n_prompt;
+    }
+    if (p->repeat_penalty != 0 && n_all) x = x > 0 ? x / p->repeat_penalty : x * p->repeat_penalty;
+    if (n_answer) x -= p->presence_penalty + (float)n_answer * p->frequency_penalty;
+    for (int32_t i = 0; i < p->n_bias; i++)
+        if (p->bias[i].id == id) x += p->bias[i].bias;
+    return x;
+}
+
+/* Greedy answers under penalties equal those of plain code, token for token. */
+static void penalties_do_what_they_say(void **state)
+{
+    (void)state;
+    enum { PROMPT = 40, ALL = 160, IDS = 300 };
+    const sb_logit_bias bias[] = {{7, -100}, {11, 0.75f}, {13, -INFINITY}};
+    const sb_sampling ways[] = {
+        {.top_p = 1, .repeat_penalty = 1.3f},
+        {.top_p = 1, .repeat_penalty = 0.7f, .repeat_last_n = 20},
+        {.top_p = 1, .presence_penalty = 1.5f},
+        {.top_p = 1, .frequency_penalty = 0.3f, .repeat_last_n = 33},
+        {.top_p = 1, .presence_penalty = -0.5f, .frequency_penalty = 0.2f, .repeat_penalty = 1.1f},
+        {.top_p = 1, .bias = bias, .n_bias = 3},
+        {.top_p = 1, .bias = bias, .n_bias = 3, .frequency_penalty = 1, .repeat_last_n = 1},
+    };
+    for (size_t w = 0; w < SB_ARRAY_LEN(ways); w++) {
+        sb_sampler *s = NULL;
+        int32_t all[ALL];
+        uint64_t x = w;
+        int n_changed = 0;
+        for (int i = 0; i < PROMPT; i++)
+            all[i] = (int32_t)(next_random(&x) % IDS);
+        assert_int_equal(sb_sampler_new(&s, IDS, &ways[w], NULL), SB_OK);
+        sb_sampler_prompt(s, all, PROMPT);
+        for (int n = PROMPT; n < ALL; n++) {
+            for (int i = 0; i < IDS; i++)
+                logits[i] = (float)(next_random(&x) % 1000) / 250 - 2;
+            const int32_t raw = sb_argmax(logits, IDS);
+            int32_t best = 0;
+            for (int32_t i = 1; i < IDS; i++)
+                if (plain_logit(&ways[w], i, all, PROMPT, n) >
+                    plain_logit(&ways[w], best, all, PROMPT, n))
+                    best = i;
+            sb_alloc_forbid_begin();
+            all[n] = sb_sampler_draw(s, logits, NULL);
+            sb_alloc_forbid_end();
+            assert_int_equal(all[n], best);
+            sb_sampler_accept(s, all[n]);
+            n_changed += best != raw;
+        }
+        assert_true(n_changed > 0); /* it does something */
+        sb_sampler_free(s);
+    }
+}
+
+/* One id forbidden to a sampler that would always take it; all forbidden but one. */
+static void bans_hold_when_drawing(void **state)
+{
+    (void)state;
+    sb_logit_bias bias[4];
+    for (int i = 0; i < 4; i++)
+        bias[i] = (sb_logit_bias){i, -INFINITY};
+    const float five[5] = {50, 40, 30, 20, 1};
+    sb_sampler *s = NULL;
+    const sb_sampling p = {.temp = 1, .top_p = 1, .bias = bias, .n_bias = 4};
+    assert_int_equal(sb_sampler_new(&s, 5, &p, NULL), SB_OK);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(sb_sampler_draw(s, five, NULL), 4);
+    sb_sampler_free(s);
+}
+
+/* Typical-p by the book: all ids by how far their surprise is from the expected one. */
+static int typical_set(double typical_p, double temp, int n, bool *in)
+{
+    double p[N], all = 0, expected = 0, sum = 0;
+    int kept = 0;
+    memset(in, 0, (size_t)n * sizeof *in);
+    for (int i = 0; i < n; i++)
+        all += exp((double)logits[i] / temp);
+    for (int i = 0; i < n; i++) {
+        p[i] = exp((double)logits[i] / temp) / all;
+        expected -= p[i] * log(p[i]);
+    }
+    while (sum < typical_p && kept < n) {
+        int best = -1;
+        for (int i = 0; i < n; i++)
+            if (!in[i] &&
+                (best < 0 || fabs(-log(p[i]) - expected) < fabs(-log(p[best]) - expected)))
+                best = i;
+        in[best] = true;
+        sum += p[best];
+        kept++;
+    }
+    return kept;
+}
+
+static void typical_p_keeps_what_is_expected(void **state)
+{
+    (void)state;
+    enum { IDS = 200 };
+    static bool in[IDS], seen[IDS];
+    uint64_t x = 9;
+    for (int i = 0; i < IDS; i++)
+        logits[i] = (float)(next_random(&x) % 4096) / 512 + (float)i * 1e-4f;
+    const double shares[] = {0.05, 0.2, 0.5};
+    for (size_t w = 0; w < SB_ARRAY_LEN(shares); w++) {
+        const int kept = typical_set((double)(float)shares[w], 1.25, IDS, in);
+        sb_sampler *s = NULL;
+        const sb_sampling p = {
+            .temp = 1.25f, .top_p = 1, .typical_p = (float)shares[w], .seed = 1 + w};
+        assert_int_equal(sb_sampler_new(&s, IDS, &p, NULL), SB_OK);
+        int n_seen = 0;
+        memset(seen, 0, sizeof seen);
+        for (int i = 0; i < 20000; i++) {
+            const int32_t id = sb_sampler_draw(s, logits, NULL);
+            assert_true(in[id]);
+            n_seen += !seen[id];
+            seen[id] = true;
+        }
+        assert_int_equal(n_seen, kept);
+        assert_false(in[sb_argmax(logits, IDS)] && w == 0); /* the likeliest is not typical */
+        sb_sampler_free(s);
     }
 }
 
@@ -242,6 +399,9 @@ int main(void)
         cmocka_unit_test(draws_follow_the_probabilities),
         cmocka_unit_test(logprobs_add_up),
         cmocka_unit_test(parameters_out_of_range_are_named),
+        cmocka_unit_test(penalties_do_what_they_say),
+        cmocka_unit_test(bans_hold_when_drawing),
+        cmocka_unit_test(typical_p_keeps_what_is_expected),
         cmocka_unit_test(stops_at_every_split),
         cmocka_unit_test(stops_give_back_what_was_held),
     };
