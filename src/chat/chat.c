@@ -136,8 +136,8 @@ void sb_chat_forget(sb_chat *c)
     c->held.n = 0;
 }
 
-/* Goes back to where the prompt leaves what the session holds. One token at least is fed: its logits
- * begin the answer. Where a window has moved on, the session starts over. */
+/* Goes back to where the prompt leaves what the session holds. One token at least is fed: its
+ * logits begin the answer. Where a window has moved on, the session starts over. */
 static sb_status resume(turn_run *t, sb_error *err)
 {
     sb_chat *c = t->c;

@@ -59,9 +59,9 @@ void sb_session_set_owner(sb_session *s, uint64_t owner);
 int32_t sb_session_n_pos(const sb_session *s);
 int32_t sb_session_room(const sb_session *s); /* positions left */
 /* Forgets the positions from n_pos on; what is fed next gives the same numbers as in a fresh
- * session, to the last bit. Sliding-window layers keep only the pages of 64 positions that reach into
- * their window: going back to where part of the window before n_pos is gone fails with SB_INVALID and
- * changes nothing. Back to 0 always works. */
+ * session, to the last bit. Sliding-window layers keep only the pages of 64 positions that reach
+ * into their window: going back to where part of the window before n_pos is gone fails with
+ * SB_INVALID and changes nothing. Back to 0 always works. */
 sb_status sb_session_rewind(sb_session *s, int32_t n_pos, sb_error *err) SB_MUST_USE;
 
 typedef enum sb_want { SB_WANT_NONE, SB_WANT_LAST, SB_WANT_ALL } sb_want;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sampler.h - logits to a token id.
  *
- * Purpose     One id from one row of logits, in this order: penalties for what was said, bias, mask;
- *             then greedy (temperature 0: the largest, the lower id on a tie) or drawn: temperature,
- *             top-k, typical-p, top-p, min-p, one draw. The same seed, parameters, history and
- *             logits give the same ids anywhere.
+ * Purpose     One id from one row of logits, in this order: penalties for what was said, bias,
+ *             mask; then greedy (temperature 0: the largest, the lower id on a tie) or drawn:
+ *             temperature, top-k, typical-p, top-p, min-p, one draw. The same seed, parameters,
+ *             history and logits give the same ids anywhere.
  * Invariants  What is off costs nothing and changes nothing, so zero is off wherever it can be.
  * Ownership   A sampler owns its workspace and copies what it is given; made for one vocabulary
  *             size.

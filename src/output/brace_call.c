@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * brace_call.c - calls as call:NAME{key:value,...}: keys bare, texts between <escape> marks, the rest
- * as in JSON. */
+ * brace_call.c - calls as call:NAME{key:value,...}: keys bare, texts between <escape> marks, the
+ * rest as in JSON. */
 #include "output/calls.h"
 #include "output/json_scan.h"
 

@@ -50,7 +50,8 @@ sb_status sb_calls_end(sb_calls *c, bool known, sb_error *err) SB_MUST_USE;
 sb_status sb_calls_args(sb_calls *c, sb_str json, sb_error *err) SB_MUST_USE;
 /* Whole calls from valid JSON: {"name", "arguments" or "parameters"}, or a list of such. */
 sb_status sb_calls_object(sb_calls *c, sb_str json, bool known, sb_error *err) SB_MUST_USE;
-/* Name of the i-th parameter that a tool declares, with its quotes; {NULL, 0} when there is none. */
+/* Name of the i-th parameter that a tool declares, with its quotes; {NULL, 0} when there is
+ * none. */
 sb_str sb_calls_param(const sb_calls *c, sb_str tool, int32_t i);
 
 /* code_call.c: calls written as code, f(a=1, b="x"), in a list or one a line; or JSON. */

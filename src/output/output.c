@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * output.c - the machine that reads edges.def: one cursor over the text that is not decided yet.
  *
- * Everything from `from` on is held. Content and reasoning leave up to their last byte that is no white
- * space; inside a call all is held until an edge says DROP (the call is handed out) or nothing fits (what is
- * held is content). A byte is read at most twice: once inside of something that then broke, once as
- * content. */
+ * Everything from `from` on is held. Content and reasoning leave up to their last byte that is no
+ * white space; inside a call all is held until an edge says DROP (the call is handed out) or
+ * nothing fits (what is held is content). No byte is scanned again: what breaks is handed out as it
+ * lies. */
 #include "base/alloc.h"
 #include "output/calls.h"
 #include "output/code_scan.h"
@@ -199,8 +199,8 @@ static sb_status emit_calls(sb_output *p, sb_error *err)
     return SB_OK;
 }
 
-/* Nothing fits: what is held is content, and the cursor goes on as such. White space alone stays held: a
- * call may follow. */
+/* Nothing fits: what is held is content, and the cursor goes on as such. White space alone stays
+ * held: a call may follow. */
 static sb_status give_up(sb_output *p, sb_error *err)
 {
     size_t from = p->from;
@@ -358,8 +358,8 @@ static bool is_name_byte(char c)
            (c && strchr("_-.:/", c));
 }
 
-/* Takes what belongs to the state at the cursor and is no literal: bytes taken, 0: more is needed, -1:
- * nothing fits. */
+/* Takes what belongs to the state at the cursor and is no literal: bytes taken, 0: more is needed,
+ * -1: nothing fits. */
 static ptrdiff_t take_inside(sb_output *p)
 {
     const char c = p->in.p[p->at];

@@ -2,7 +2,7 @@
  * output.h - a model's streamed text to reasoning, content and tool calls.
  *
  * Purpose     The families of models mark their thinking and their calls each in their own way;
- *             formats.def names the families, edges.def is their grammar, and one machine reads
+ *             families.def names the families, edges.def is their grammar, and one machine reads
  *             both. Text goes in as it is decoded; events come out as soon as what they tell is
  *             certain.
  * Invariants  The events do not depend on how the text was cut: content and reasoning put together,
@@ -24,7 +24,7 @@
 typedef enum sb_output_format {
     SB_OUTPUT_AUTO, /* in options: recognise it */
 #define X(name, word, ...) SB_OUTPUT_##name,
-#include "output/formats.def"
+#include "output/families.def"
 #undef X
     SB_OUTPUT_FORMAT_COUNT
 } sb_output_format;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * recognise.c - which family a model belongs to: the first row of formats.def whose markers it
+ * recognise.c - which family a model belongs to: the first row of families.def whose markers it
  * has. */
 #include "output/output.h"
 
@@ -12,7 +12,7 @@ typedef struct format_row {
 static const format_row rows[SB_OUTPUT_FORMAT_COUNT] = {
     [SB_OUTPUT_AUTO] = {"auto", NULL, NULL},
 #define X(name, word, marker, also) [SB_OUTPUT_##name] = {word, marker, also},
-#include "output/formats.def"
+#include "output/families.def"
 #undef X
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * output_test.c - answers of every family, cut at every byte, give the events that cases.def and the
- * tests below say. */
+ * output_test.c - answers of every family, cut at every byte, give the events that cases.def and
+ * the tests below say. */
 #include "output/output.h"
 
 #include "base/buf.h"
@@ -130,49 +130,38 @@ static void every_family_as_it_writes(void **state)
 #undef X
 }
 
-/* Texts with markers of all families, whole and broken, under every format: what comes out without
- * calls is what went in, less markers and the white space around them. */
+/* One text under one format, in one piece and in two: the same comes out, and without calls it is
+ * what went in. */
+static void expect_whole(const way *w, const char *text, size_t n, size_t cut)
+{
+    log_of l, two;
+    sb_output *p = open_parser(w, &l), *q = open_parser(w, &two);
+    push(p, text, n);
+    end(p, &l);
+    push(q, text, cut);
+    push(q, text + cut, n - cut);
+    end(q, &two);
+    assert_int_equal(l.text.n, two.text.n);
+    assert_memory_equal(l.text.p, two.text.p, l.text.n);
+    const bool has_calls = memmem(l.text.p, l.text.n, "[call_", 6);
+    const bool empty_list = memmem(text, n, "<tool_call>", 11) && memmem(text, n, "]", 1);
+    if (!has_calls && !empty_list) {
+        assert_int_equal(l.text.n, n + 2);
+        assert_memory_equal(l.text.p + 1, text, n);
+    }
+    sb_buf_deinit(&l.text);
+    sb_buf_deinit(&two.text);
+}
+
+/* Texts mixed from markers and pieces of all families, nearly all of them broken. */
 static void nothing_is_lost(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"<tool_call>",
-                                        "</tool_call>",
-                                        "{\"name\": \"now\"",
-                                        "\"arguments\": ",
-                                        "[",
-                                        "]",
-                                        "{",
-                                        "}",
-                                        "\"",
-                                        "\\",
-                                        "<code>",
-                                        "</code>",
-                                        "now(",
-                                        ")",
-                                        "```tool_code\n",
-                                        "```",
-                                        "<function=now>",
-                                        "</function>",
-                                        "<parameter=a>",
-                                        "</parameter>",
-                                        "<|python_tag|>",
-                                        "\n",
-                                        " ",
-                                        "x",
-                                        "\xC3\xA9",
-                                        "<start_function_call>",
-                                        "call:now{",
-                                        "<｜tool▁calls▁begin｜>",
-                                        "<｜tool▁call▁begin｜>",
-                                        "<｜tool▁sep｜>",
-                                        "```json\n",
-                                        "<｜DSML｜function_calls>",
-                                        "<｜DSML｜invoke name=\"",
-                                        "'",
-                                        ";",
-                                        ",",
-                                        "=",
-                                        "1"};
+    static const char *const parts[] = {
+#define X(text) text,
+#include "pieces.def"
+#undef X
+    };
     uint64_t x = 5;
     for (int round = 0; round < 20000; round++) {
         char text[512];
@@ -184,27 +173,7 @@ static void nothing_is_lost(void **state)
             n += strlen(part);
         }
         const way w = {(sb_output_format)(1 + (x >> 50) % (SB_OUTPUT_FORMAT_COUNT - 1)), "", true};
-        if (w.format == SB_OUTPUT_HARMONY) continue;
-        log_of l, two;
-        sb_output *p = open_parser(&w, &l);
-        push(p, text, n);
-        const int32_t before = sb_output_n_calls(p);
-        end(p, &l);
-        sb_output *q = open_parser(&w, &two);
-        const size_t cut = (x >> 20) % n;
-        push(q, text, cut);
-        push(q, text + cut, n - cut);
-        end(q, &two);
-        assert_int_equal(l.text.n, two.text.n);
-        assert_memory_equal(l.text.p, two.text.p, l.text.n);
-        const bool has_calls = before || memmem(l.text.p, l.text.n, "[call_", 6);
-        const bool empty_list = memmem(text, n, "<tool_call>", 11) && memmem(text, n, "]", 1);
-        if (!has_calls && !empty_list) {
-            assert_int_equal(l.text.n, n + 2);
-            assert_memory_equal(l.text.p + 1, text, n);
-        }
-        sb_buf_deinit(&l.text);
-        sb_buf_deinit(&two.text);
+        if (w.format != SB_OUTPUT_HARMONY) expect_whole(&w, text, n, (x >> 20) % n);
     }
 }
 
