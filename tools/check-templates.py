@@ -8,10 +8,20 @@ import collections
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 
 from template_cases import VARS, constructs, contexts, environment
+
+
+def builtin():
+    """(name, text) of src/prompt/builtin.def."""
+    with open("src/prompt/builtin.def", encoding="utf-8") as f:
+        text = f.read()
+    for name, body in re.findall(r'X\("([^"]+)",((?:\s*"(?:[^"\\]|\\.)*")+)\)', text):
+        pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', body)
+        yield f"built-in {name}", re.sub(r"\\(.)", r"\1", "".join(pieces))
 
 
 def templates(work, dirs):
@@ -30,6 +40,7 @@ def templates(work, dirs):
             t = json.load(f).get("chat_template")
         if t:
             yield os.path.basename(path)[:-5], t["text"]
+    yield from builtin()
     for d in dirs:
         for path in sorted(glob.glob(f"{d}/**/*.jinja", recursive=True)):
             with open(path, encoding="utf-8", newline="") as f:
