@@ -105,5 +105,8 @@ sb_status sb_model_read_vocab(sb_model *m, sb_error *err)
     const sb_status s = build(m, tokens, &scores, &types, err);
     sb_free(scores);
     sb_free(types);
-    return s == SB_OK ? s : sb_error_prefix(err, s, "%.60s", "vocabulary");
+    if (s == SB_OK) return s;
+    char shown[96];
+    sb_path_escape(shown, sizeof shown, sb_gguf_path(m->gguf, 0));
+    return sb_error_prefix(err, s, "%s: vocabulary", shown);
 }
