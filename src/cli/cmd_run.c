@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_run.c - `sobre run`: one prompt, one answer, as it comes. */
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -100,6 +102,39 @@ static json_t *calls_of(const sb_turn *t)
     return NULL;
 }
 
+/* A parameter as it was written: a float holds seven digits. */
+static json_t *shown(float x)
+{
+    return json_real(round((double)x * 1e6) / 1e6);
+}
+
+/* What the answer was drawn with. */
+static json_t *sampling_of(const run *r)
+{
+    const sb_sampling p = sb_host_sampling(&r->host, 0);
+    json_t *o = json_object(), *bias = json_object();
+    bool ok = o && bias;
+    for (int32_t i = 0; i < p.n_bias; i++) { /* JSON has no infinity: a token forbidden is null */
+        char id[16];
+        (void)snprintf(id, sizeof id, "%d", p.bias[i].id);
+        const float b = p.bias[i].bias;
+        sb_json_put(bias, id, isinf(b) ? json_null() : shown(b), &ok);
+    }
+    sb_json_put(o, "temperature", shown(p.temp), &ok);
+    sb_json_put(o, "top_k", json_integer(p.top_k), &ok);
+    sb_json_put(o, "typical_p", shown(p.typical_p), &ok);
+    sb_json_put(o, "top_p", shown(p.top_p), &ok);
+    sb_json_put(o, "min_p", shown(p.min_p), &ok);
+    sb_json_put(o, "repeat_penalty", shown(p.repeat_penalty), &ok);
+    sb_json_put(o, "repeat_last_n", json_integer(p.repeat_last_n), &ok);
+    sb_json_put(o, "presence_penalty", shown(p.presence_penalty), &ok);
+    sb_json_put(o, "frequency_penalty", shown(p.frequency_penalty), &ok);
+    sb_json_put(o, "logit_bias", bias, &ok);
+    if (ok) return o;
+    json_decref(o);
+    return NULL;
+}
+
 static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
 {
     const sb_opt_value *v = r->c->args->v;
@@ -117,6 +152,7 @@ static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
     sb_json_put(o, "energy", sb_json_energy(&t->energy), &ok);
     sb_json_put(o, "seed", json_integer((json_int_t)r->host.seed), &ok);
     sb_json_put(o, "temperature", json_real((double)sb_host_sampling(&r->host, 0).temp), &ok);
+    sb_json_put(o, "sampling", sampling_of(r), &ok);
     sb_json_put(o, "kernels",
                 json_string(sb_level_name(sb_engine_level(sb_chat_engine(r->host.chat)))), &ok);
     if (!ok) {

@@ -112,6 +112,13 @@ sb_sampling sb_host_sampling(const sb_host *h, uint64_t i_turn)
                          .top_k = (int32_t)v[SB_OPT_top_k].i,
                          .top_p = (float)v[SB_OPT_top_p].f,
                          .min_p = (float)v[SB_OPT_min_p].f,
+                         .typical_p = (float)v[SB_OPT_typical_p].f,
+                         .repeat_penalty = (float)v[SB_OPT_repeat_penalty].f,
+                         .repeat_last_n = (int32_t)v[SB_OPT_repeat_last_n].i,
+                         .presence_penalty = (float)v[SB_OPT_presence_penalty].f,
+                         .frequency_penalty = (float)v[SB_OPT_frequency_penalty].f,
+                         .bias = h->args->bias,
+                         .n_bias = h->args->n_bias,
                          .seed = h->seed + i_turn};
 }
 

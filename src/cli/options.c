@@ -135,6 +135,35 @@ static sb_status add_stop(sb_args *a, const char *text, sb_error *err)
     return SB_OK;
 }
 
+/* "ID=BIAS"; whether the model has such a token is its sampler's word. */
+static sb_status add_bias(sb_args *a, const char *text, sb_error *err)
+{
+    char id[24], shown[SHOWN_BYTES];
+    int64_t n = -1;
+    double bias = 0;
+    const size_t n_id = strcspn(text, "=");
+    if (a->n_bias == SB_MAX_LOGIT_BIAS)
+        return SB_FAIL(err, SB_INVALID, "--logit-bias: more than %d of them", SB_MAX_LOGIT_BIAS);
+    if (text[n_id] == '=' && n_id < sizeof id) {
+        const char *value = text + n_id + 1;
+        memcpy(id, text, n_id);
+        id[n_id] = 0;
+        const bool never = strcmp(value, "-inf") == 0;
+        if (never) bias = -INFINITY;
+        const bool known = never || (sb_parse_real(value, &bias) && bias >= -100 && bias <= 100);
+        if (known && sb_parse_int(id, &n) && n >= 0 && n < SB_MAX_VOCAB) {
+            a->bias[a->n_bias++] = (sb_logit_bias){(int32_t)n, (float)bias};
+            return SB_OK;
+        }
+    }
+    sb_path_escape(shown, sizeof shown, text);
+    return SB_FAIL(
+        err, SB_INVALID,
+        "--logit-bias '%s': must be a token's number, '=', and a number from -100 to 100 "
+        "or -inf",
+        shown);
+}
+
 static sb_status set_value(sb_args *a, int i_opt, const char *text, sb_error *err)
 {
     const sb_option_row *o = &sb_options[i_opt];
@@ -159,6 +188,7 @@ static sb_status set_value(sb_args *a, int i_opt, const char *text, sb_error *er
     case SB_OPT_TEXT:
         return text[0] || i_opt == SB_OPT_system ? SB_OK : bad_value(o, text, err);
     case SB_OPT_TEXTS:
+        if (i_opt == SB_OPT_logit_bias) return add_bias(a, text, err);
         return text[0] ? add_stop(a, text, err) : bad_value(o, text, err);
     }
     sb_unreachable("every type is read");

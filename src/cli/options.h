@@ -12,6 +12,7 @@
 #define SB_CLI_OPTIONS_H
 #include "base/base.h"
 #include "base/limits.h"
+#include "engine/sampler.h"
 
 typedef enum sb_cmd {
 #define X(name, n_min, n_max, args, what, more) SB_CMD_##name,
@@ -64,6 +65,8 @@ typedef struct sb_args {
     sb_opt_value v[SB_OPT_COUNT];
     const char *stops[SB_MAX_STOPS]; /* of SB_OPT_stop */
     int n_stops;
+    sb_logit_bias bias[SB_MAX_LOGIT_BIAS]; /* of SB_OPT_logit_bias */
+    int32_t n_bias;
     const char *words[SB_MAX_WORDS];
     int n_words;
 } sb_args;

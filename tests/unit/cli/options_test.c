@@ -193,6 +193,28 @@ static void refused(void **state)
     }
 }
 
+static void biases(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "5",      "=1",    "5=",    "x=1",        "-1=1",  "5=101",
+        "5=-1e9", "5=nan", "5=inf", "99999999=1", "5=1=2", "55555555555555555555555555=1"};
+    char line[80];
+    sb_args a;
+    sb_error err = {0};
+    for (size_t i = 0; i < SB_ARRAY_LEN(bad); i++) {
+        (void)snprintf(line, sizeof line, "sobre run --logit-bias %s hi", bad[i]);
+        assert_int_equal(parse(&a, line, &err), SB_INVALID);
+        assert_non_null(strstr(err.msg, bad[i]));
+    }
+    assert_int_equal(parse(&a, "sobre run --logit-bias 5=-1.5 --logit-bias 0=-inf hi", &err),
+                     SB_OK);
+    assert_int_equal(a.n_bias, 2);
+    assert_int_equal(a.bias[0].id, 5);
+    assert_true(a.bias[0].bias == -1.5f && a.bias[1].bias < -1e30f);
+    assert_int_equal(a.n_stops, 0);
+}
+
 static void too_many_stops(void **state)
 {
     (void)state;
@@ -251,10 +273,11 @@ static void the_lists_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_numbers),  cmocka_unit_test(real_numbers),
-        cmocka_unit_test(every_shape),    cmocka_unit_test(names_that_two_commands_share),
-        cmocka_unit_test(defaults),       cmocka_unit_test(refused),
-        cmocka_unit_test(too_many_stops), cmocka_unit_test(the_lists_agree),
+        cmocka_unit_test(whole_numbers),   cmocka_unit_test(real_numbers),
+        cmocka_unit_test(every_shape),     cmocka_unit_test(names_that_two_commands_share),
+        cmocka_unit_test(defaults),        cmocka_unit_test(refused),
+        cmocka_unit_test(biases),          cmocka_unit_test(too_many_stops),
+        cmocka_unit_test(the_lists_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
