@@ -24,6 +24,7 @@ const char *sb_fit_word(sb_fit f);
 bool sb_arch_is_known(void *ctx, const char *arch);
 
 /* Appends the largest model of the catalogue that fits in free memory, is free of terms and larger
- * than a file of file_bytes, and the command for it, as one sentence. Nothing when there is none. */
+ * than a file of file_bytes, and the command for it, as one sentence. Nothing when there is
+ * none. */
 sb_status sb_advice_larger(uint64_t file_bytes, sb_buf *out, sb_error *err) SB_MUST_USE;
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dynlib.h - libarchive, libcrypto and libcurl, loaded when first needed.
  *
- * Purpose     Linked in the ordinary way the first two alone, and the fifteen they bring along (XML,
- *             Unicode data, compressors), take a start of the command from 0.8 ms to 3.2 ms
- *             (measured, Zen 3, median of 60), and an answer needs none of them. So whoever pulls or
- *             hashes opens them by name and calls through a table whose types come from the
+ * Purpose     Linked in the ordinary way the first two alone, and the fifteen they bring along
+ *             (XML, Unicode data, compressors), take a start of the command from 0.8 ms to 3.2 ms
+ *             (measured, Zen 3, median of 60), and an answer needs none of them. So whoever pulls
+ *             or hashes opens them by name and calls through a table whose types come from the
  *             libraries' own headers.
  * Ownership   A loaded library stays until the process ends; loading again only finds it.
  * Errors      SB_UNSUPPORTED naming the library and the package that brings it.

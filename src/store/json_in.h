@@ -2,7 +2,8 @@
  * json_in.h - JSON that somebody else wrote: bounded, without duplicate names, read with care.
  *
  * Ownership   A json_t that comes out is the caller's to json_decref(); strings are borrowed.
- * Errors      SB_CORRUPT (not JSON, too deep), SB_LIMIT, SB_IO, SB_NO_MEMORY; the line names `what`.
+ * Errors      SB_CORRUPT (not JSON, too deep), SB_LIMIT, SB_IO, SB_NO_MEMORY; the line names
+ *             `what`.
  * Threads     Any. */
 #ifndef SB_STORE_JSON_IN_H
 #define SB_STORE_JSON_IN_H

@@ -7,8 +7,9 @@
  *                         .NAME.*     a pull under way: lock, part, notes, split/, fetch/, log
  *             A registered file is a symbolic link rather than a file of ours that holds a path:
  *             every program can follow it, `ls -l` shows it, and it cannot go stale unnoticed.
- * Invariants  The lock is held from _begin to _end. NAME.gguf appears, or changes, in one step, after
- *             its pin; so a crash leaves the old model, or the new one, never a part of one.
+ * Invariants  The lock is held from _begin to _end. NAME.gguf appears, or changes, in one step,
+ *             after its pin; so a crash leaves the old model, or the new one, never a part of one.
+ *             (A split set that replaces another one may be left without files; pull it again.)
  * Ownership   sb_place owns its paths and the lock; _end is allowed on a zeroed one.
  * Errors      SB_BUSY (another pull of that name), SB_INVALID (taken, or pinned to other bytes),
  *             SB_IO, SB_NO_MEMORY, SB_CANCELLED.
@@ -34,8 +35,9 @@ sb_status sb_place_begin(sb_place *p, const sb_store *s, const char *name,
                          const sb_pull_hooks *hooks, sb_error *err) SB_MUST_USE;
 void sb_place_end(sb_place *p);
 
-/* Is `want` there already, and whole, as a file of the store (not a registered one)? Hashes in want that are not known yet are "". A model of
- * another source, or with other bytes, is an error unless `update`. */
+/* Is `want` there already, and whole, as a file of the store (not a registered one)? Hashes in want
+ * that are not known yet are "". A model of another source, or with other bytes, is an error unless
+ * `update`. */
 sb_status sb_place_check(const sb_place *p, const sb_pin *want, bool update, bool *out_there,
                          sb_error *err) SB_MUST_USE;
 /* Path of file i of n while it comes in, and of the notes beside it; for a split set the folder is
@@ -47,7 +49,7 @@ sb_status sb_place_finish(const sb_place *p, const sb_pin *pin, sb_error *err) S
 /* Writes the pin and points NAME.gguf at target. */
 sb_status sb_place_link(const sb_place *p, const char *target, const sb_pin *pin,
                         sb_error *err) SB_MUST_USE;
-/* Takes the model away, or (partial) only what unfinished pulls of it left; *out_n: things removed. */
+/* Takes the model away, or (partial) only what unfinished pulls left; *out_n: things removed. */
 sb_status sb_place_remove(const sb_place *p, bool partial, size_t *out_n,
                           sb_error *err) SB_MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pull_kinds.h - what the files of one pull share: the pull under way, and one call for each kind of
- * source. All of them fill out->pin and out->already on success only. */
+ * pull_kinds.h - what the files of one pull share: the pull under way, and one call for each kind
+ * of source. All of them fill out->pin and out->already on success only. */
 #ifndef SB_STORE_PULL_KINDS_H
 #define SB_STORE_PULL_KINDS_H
 #include "store/internal.h"

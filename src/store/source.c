@@ -127,10 +127,11 @@ static sb_status parse_url(sb_source *out, const char *word, sb_error *err)
     const size_t n_host = strcspn(host, "/?#");
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)word[i] <= 0x20 || (unsigned char)word[i] >= 0x7f)
-            return bad_form(word, "https://HOST/FILE (percent-encode other characters)", err);
+            return bad_form(word, "https://... (percent-encode other characters)", err);
     if (memchr(host, '@', n_host))
         return SB_FAIL(err, SB_INVALID, "an address with a user or password in it is not taken");
-    if (n_host == 0 || !host[n_host]) return bad_form(word, "https://HOST/FILE", err);
+    if (n_host == 0 || !host[n_host])
+        return bad_form(word, "https://... (a host, a slash, a file)", err);
     memcpy(out->url, word, n + 1);
     return SB_OK;
 }

@@ -5,6 +5,7 @@
  *                build-fuzz/tests/fuzz/gguf_fuzz CORPUS_DIR     (seed it with a tinymodel) */
 #include "base/alloc.h"
 #include "gguf/internal.h"
+#include "gguf/probe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,8 +60,23 @@ static void read_tensor(const sb_gguf *g, const sb_gguf_tensor *t)
     sb_unpack_row(t->format, t->data, row, f->block_elems);
 }
 
+/* The look at a file's head: it may ask for more only where it was given too little. */
+static void probe_head(const unsigned char *data, size_t n)
+{
+    sb_gguf_probe probe = {0};
+    bool more = false, half_more = false;
+    sb_error err = {0};
+    const sb_status whole = sb_gguf_probe_head(data, n, &probe, &more, &err);
+    const sb_status half = sb_gguf_probe_head(data, n / 2, &probe, &half_more, NULL);
+    must(whole == SB_OK || err.msg[0] != 0);
+    must(strlen(probe.arch) < sizeof probe.arch);
+    /* What the first half tells, the whole does not take back. */
+    if (n >= 8 && half == SB_OK && !half_more) must(whole == SB_OK && !more);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
 {
+    probe_head(data, n);
     sb_gguf *g = NULL;
     sb_error err = {0};
     if (sb_gguf_open_bytes(&g, data, n, &err) != SB_OK) {
