@@ -132,6 +132,17 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
                           .parts = e->parts};
 }
 
+static sb_status fail_broken(const sb_model *m, sb_error *err)
+{
+    const sb_weight *w = sb_model_find_broken(m);
+    if (!w)
+        return SB_FAIL(err, SB_CORRUPT,
+                       "numeric error: the model gave a number that is not finite");
+    return SB_FAIL(err, SB_CORRUPT,
+                   "numeric error: tensor '%.*s' holds a number that is not finite", (int)w->name.n,
+                   w->name.p);
+}
+
 sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb_error *err)
 {
     const uint64_t begin_ns = sb_now_ns(), begin_cpu_ns = sb_pool_cpu_ns(e->pool);
@@ -145,9 +156,7 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
     }
     if (atomic_load(&e->broken)) { /* a broken weight ends its answer, not the process */
         release_pages(spans, n_spans);
-        return SB_FAIL(err, SB_CORRUPT,
-                       "numeric error: the model gave a number that is not finite "
-                       "(a damaged weight?)");
+        return fail_broken(e->model, err);
     }
     fill_record(e, begin_ns, begin_cpu_ns);
     for (int32_t i = 0; i < n_spans; i++) {

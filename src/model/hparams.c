@@ -116,12 +116,12 @@ static sb_status settle_sizes(const sb_model *m, sb_hparams *h, sb_error *err)
 
 static sb_status check_sizes(const sb_model *m, const sb_hparams *h, sb_error *err)
 {
-    if (h->v_dim != h->head_dim)
-        return bad(m, SB_UNSUPPORTED, err, "attention.value_length",
-                   "%d differs from key length %d", h->v_dim, h->head_dim);
     if (h->head_dim % 8 || h->head_dim > SB_MAX_HEAD_DIM)
         return bad(m, SB_UNSUPPORTED, err, "attention.key_length", "%d (multiples of 8 up to %d)",
                    h->head_dim, SB_MAX_HEAD_DIM);
+    if (h->v_dim != h->head_dim)
+        return bad(m, SB_UNSUPPORTED, err, "attention.value_length",
+                   "%d differs from key length %d", h->v_dim, h->head_dim);
     if (h->n_rot % 2 || h->n_rot > h->head_dim)
         return bad(m, SB_CORRUPT, err, "rope.dimension_count", "%d (even, at most %d)", h->n_rot,
                    h->head_dim);

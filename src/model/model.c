@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "model/internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -119,4 +120,26 @@ uint64_t sb_model_n_params(const sb_model *m)
         n += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
     }
     return n;
+}
+
+/* Rows follow one another without gaps: one run of whole blocks. */
+static bool is_finite(const sb_weight *w)
+{
+    const int64_t n = w->k * w->n_row;
+    enum { RUN = 256 }; /* whole blocks of every format */
+    float v[RUN];
+    for (int64_t i = 0; i < n; i += RUN) {
+        const int64_t now = n - i < RUN ? n - i : RUN;
+        sb_unpack_row(w->format, w->data + sb_format_row_bytes(w->format, i), v, now);
+        for (int64_t k = 0; k < now; k++)
+            if (!isfinite(v[k])) return false;
+    }
+    return true;
+}
+
+const sb_weight *sb_model_find_broken(const sb_model *m)
+{
+    for (int32_t i = 0; i < m->n_weights; i++)
+        if (!is_finite(&m->weights[i])) return &m->weights[i];
+    return NULL;
 }

@@ -11,8 +11,27 @@
 #define SB_TESTS_TINY_H
 #include "gguf/writer.h"
 
+/* One thing that a model shall have otherwise. Named is a key ("qwen2.block_count") or a tensor; what
+ * the model has not is added. */
+typedef struct sb_tiny_change {
+    const char *name;
+    enum {
+        SB_TINY_DROP,  /* leave it out */
+        SB_TINY_INT,   /* a key: `n` as `type` */
+        SB_TINY_REAL,  /* a key: `real` as `type` */
+        SB_TINY_TEXT,  /* a key: `text` */
+        SB_TINY_TENSOR /* a tensor: ne[0] x ne[1] (0: a vector) values of `format` */
+    } to;
+    sb_gguf_type type;
+    int64_t n;
+    double real;
+    const char *text;
+    int64_t ne[2];
+    sb_format format;
+} sb_tiny_change;
+
 typedef struct sb_tiny {
-    const char *arch;      /* "llama" or "gemma3" */
+    const char *arch;      /* "llama", "gemma3", "qwen2", "qwen3" or "smollm3" */
     sb_format format;      /* of the matrices */
     sb_format kformat;     /* SB_FORMAT_COUNT: none */
     sb_format embd_format; /* of token_embd; SB_FORMAT_COUNT: as the matrices */
@@ -20,6 +39,8 @@ typedef struct sb_tiny {
     int32_t window; /* gemma3 only */
     bool tied;      /* no output.weight */
     uint64_t seed;
+    const sb_tiny_change *changes; /* [n_changes], borrowed */
+    size_t n_changes;
 } sb_tiny;
 
 /* llama, Q8_0, 2 layers, 64 wide, 4 heads of 16, 2 kv heads, ff 128, vocab 512, context 512,

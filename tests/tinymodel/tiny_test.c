@@ -114,6 +114,52 @@ static void kformat_goes_where_it_fits(void **state)
     sb_gguf_close(g);
 }
 
+static void families_have_their_tensors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arch, *has, *has_not;
+    } rows[] = {
+        {"llama", "blk.1.attn_q.weight", "blk.1.attn_q.bias"},
+        {"qwen2", "blk.1.attn_v.bias", "blk.1.attn_q_norm.weight"},
+        {"qwen3", "blk.1.attn_k_norm.weight", "blk.1.attn_k.bias"},
+        {"smollm3", "blk.1.ffn_up.weight", "blk.1.attn_k_norm.weight"},
+    };
+    for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) {
+        sb_tiny o;
+        sb_tiny_defaults(&o);
+        o.arch = rows[i].arch;
+        sb_gguf *g = write_and_open(&o);
+        assert_non_null(sb_gguf_tensor_find(g, rows[i].has));
+        assert_null(sb_gguf_tensor_find(g, rows[i].has_not));
+        sb_gguf_close(g);
+    }
+}
+
+static void changes_are_made(void **state)
+{
+    (void)state;
+    static const sb_tiny_change changes[] = {
+        {.name = "qwen2.block_count", .to = SB_TINY_INT, .type = SB_GGUF_I64, .n = -1},
+        {.name = "qwen2.context_length", .to = SB_TINY_DROP},
+        {.name = "qwen2.rope.scaling.type", .to = SB_TINY_TEXT, .text = "yarn"},
+        {.name = "blk.1.attn_q.bias", .to = SB_TINY_DROP},
+        {.name = "blk.0.ffn_norm.weight", .to = SB_TINY_TENSOR, .ne = {32}, .format = SB_F_F16},
+        {.name = "more", .to = SB_TINY_TENSOR, .ne = {32, 2}, .format = SB_F_Q4_0},
+    };
+    sb_tiny o;
+    sb_tiny_defaults(&o);
+    o.arch = "qwen2", o.changes = changes, o.n_changes = SB_ARRAY_LEN(changes);
+    sb_gguf *g = write_and_open(&o);
+    assert_int_equal(sb_gguf_kv_find(g, "qwen2.block_count")->type, SB_GGUF_I64);
+    assert_null(sb_gguf_kv_find(g, "qwen2.context_length"));
+    assert_int_equal(sb_gguf_kv_find(g, "qwen2.rope.scaling.type")->type, SB_GGUF_STR);
+    assert_null(sb_gguf_tensor_find(g, "blk.1.attn_q.bias"));
+    assert_int_equal(sb_gguf_tensor_find(g, "blk.0.ffn_norm.weight")->format, SB_F_F16);
+    assert_int_equal(sb_gguf_tensor_find(g, "more")->ne[1], 2);
+    sb_gguf_close(g);
+}
+
 static uint64_t file_sum(uint64_t seed)
 {
     sb_tiny o;
@@ -193,6 +239,8 @@ int main(void)
         cmocka_unit_test(every_format_has_the_spread_asked_for),
         cmocka_unit_test(models_open_in_every_format),
         cmocka_unit_test(kformat_goes_where_it_fits),
+        cmocka_unit_test(families_have_their_tensors),
+        cmocka_unit_test(changes_are_made),
         cmocka_unit_test(a_seed_fixes_every_byte),
         cmocka_unit_test(vocabularies_are_whole),
         cmocka_unit_test(bad_options_are_refused),

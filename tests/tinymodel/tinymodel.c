@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tinymodel.c - command line of the tiny-model maker; see tiny.h.
  *
- * Usage: tinymodel [--arch llama|gemma3] [--format F] [--kformat F] [--embd-format F] [--layers N]
+ * Usage: tinymodel [--arch NAME] [--format F] [--kformat F] [--embd-format F] [--layers N]
  *        [--embd N] [--ff N] [--heads N] [--kv-heads N] [--head-dim N] [--vocab N] [--window N]
  *        [--ctx N] [--seed N] [--tied 0|1] OUT.gguf */
 #include "tiny.h"

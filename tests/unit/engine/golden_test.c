@@ -21,6 +21,10 @@
 
 static const char *const folder = SB_TEST_GOLDEN "/tiny";
 
+/* Mean distance of fast mode (8-bit activations, bf16 keys and values) from exact mode. Rows of 32
+ * values have one scale, and random weights hide nothing: real models stay near 1e-3. */
+static const double FAST_NATS = 4e-3;
+
 enum { MAX_IDS = 1024, MAX_STEPS = 64, MAX_FILES = 64 };
 
 /* What the reference did, and where the file is. */
@@ -180,11 +184,50 @@ static void exact_mode_is_the_reference(void **state)
     }
 }
 
+/* KL divergence of the words of b from those of a, in nats. */
+static double divergence(const float *a, const float *b, int32_t n)
+{
+    double top_a = -INFINITY, top_b = -INFINITY, sum_a = 0, sum_b = 0, kl = 0;
+    for (int32_t i = 0; i < n; i++) {
+        top_a = fmax(top_a, (double)a[i]);
+        top_b = fmax(top_b, (double)b[i]);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        sum_a += exp((double)a[i] - top_a);
+        sum_b += exp((double)b[i] - top_b);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const double log_a = (double)a[i] - top_a - log(sum_a);
+        kl += exp(log_a) * (log_a - ((double)b[i] - top_b - log(sum_b)));
+    }
+    return kl;
+}
+
+static void fast_mode_stays_near(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_files; i++) {
+        const golden *f = &files[i];
+        const size_t n_vocab = (size_t)f->n_vocab;
+        float *exact = new_rows(f), *fast = new_rows(f);
+        double kl = 0;
+        answer(f, (way){SB_EXACT, SB_KV_F32, 50}, exact);
+        answer(f, (way){SB_FAST, SB_KV_BF16, 50}, fast);
+        for (size_t s = 0; s < (size_t)f->n_greedy; s++)
+            kl += divergence(exact + s * n_vocab, fast + s * n_vocab, f->n_vocab) / f->n_greedy;
+        print_message("%s: %.1e nats\n", f->path, kl);
+        if (!(kl <= FAST_NATS)) fail_msg("%s: fast mode is %g nats from exact mode", f->path, kl);
+        sb_free(exact);
+        sb_free(fast);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture_has_a_model),
         cmocka_unit_test(exact_mode_is_the_reference),
+        cmocka_unit_test(fast_mode_stays_near),
     };
     return cmocka_run_group_tests(tests, load_all, drop_all);
 }
