@@ -301,18 +301,16 @@ static sb_status probe_calls(sb_prompter *p, sb_error *err)
         {.role = {"tool", 4}, .content = {"1", 1}, .tool_call_id = call.id, .name = call.name}};
     const sb_prompt_request r = {
         .messages = m, .n_messages = 3, .tools = {tools, sizeof tools - 1}};
-    bool ok = false;
-    p->null_as_empty = true;
-    SB_TRY(shows(p, &r, NEEDLE, "{'" NEEDLE, &ok, err));
-    if (!ok) {
-        p->args_as_text = true;
-        SB_TRY(shows(p, &r, NEEDLE, NULL, &p->args_as_text, err));
+    // An object and no content at all is what clients send; the first shape that shows wins.
+    for (int i = 0; i < 4; i++) {
+        bool ok = false;
+        p->args_as_text = i >= 2;
+        p->null_as_empty = i % 2 == 1;
+        SB_TRY(shows(p, &r, NEEDLE, "{'" NEEDLE, &ok, err));
+        if (ok && !p->null_as_empty) SB_TRY(shows(p, &r, NEEDLE, "None", &ok, err));
+        if (ok) return SB_OK;
     }
-    // None is what clients send; "" where the template would print or choke on it.
-    if (!ok && !p->args_as_text) return SB_OK;
-    p->null_as_empty = false;
-    SB_TRY(shows(p, &r, NEEDLE, "None", &ok, err));
-    p->null_as_empty = !ok;
+    p->args_as_text = false;
     return SB_OK;
 }
 

@@ -258,7 +258,7 @@ static sb_status f_from_json(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     sb_error why = {0};
     (void)a;
     SB_TRY(sb_tpl_arg_str(r, &v, "what from_json reads"));
-    SB_TRY(sb_tpl_spend(r, v.as.s.n / 8));
+    SB_TRY(sb_tpl_spend(r, v.as.s.n));
     const sb_status s = sb_tpl_json_read(&r->mem, (sb_str){v.as.s.p, v.as.s.n}, out, &why);
     if (s == SB_NO_MEMORY) return sb_tpl_oom(r);
     return s == SB_OK ? s : sb_tpl_fail(r, s == SB_LIMIT ? s : SB_CORRUPT, "%s", why.msg);

@@ -352,13 +352,23 @@ sb_status sb_text_repeat(sb_run *r, sb_val s, int64_t times, sb_val *out)
 
 sb_status sb_text_escape(sb_run *r, sb_val v, sb_val *out)
 {
-    static const char *const pairs[][2] = {
-        {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
-    const bool safe = v.id == SB_STR_SAFE;
-    for (size_t i = 0; !safe && i < SB_ARRAY_LEN(pairs); i++)
-        SB_TRY(sb_text_replace(r, v, sb_val_literal(pairs[i][0]), sb_val_literal(pairs[i][1]), -1,
-                               &v));
-    *out = v;
+    static const char marks[] = "&<>'\"";
+    static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    sb_text b = {.r = r};
+    size_t from = 0;
+    SB_TRY(sb_tpl_spend(r, v.as.s.n / BYTES_PER_STEP));
+    for (size_t i = 0; v.id != SB_STR_SAFE && i < v.as.s.n; i++) {
+        const char *hit = memchr(marks, v.as.s.p[i], sizeof marks - 1);
+        if (!hit) continue;
+        const char *name = names[hit - marks];
+        const bool content = v.as.s.marks ? v.as.s.marks[i] != 0 : v.from_content;
+        SB_TRY(sb_tpl_spend(r, 1));
+        SB_TRY(sb_text_add(&b, sb_text_cut(v, from, i - from)));
+        SB_TRY(sb_text_add_raw(&b, name, strlen(name), content));
+        from = i + 1;
+    }
+    SB_TRY(sb_text_add(&b, sb_text_cut(v, from, v.as.s.n - from)));
+    *out = sb_text_val(&b);
     out->id = SB_STR_SAFE;
     return SB_OK;
 }

@@ -120,6 +120,11 @@ static void shapes_follow_the_template(void **state)
     expect("{% for m in messages %}{{ '[' + m.content + ']' }}{% for c in m.tool_calls %}"
            "{{ c.function.name + ':' + c.function.arguments }}{% endfor %}{% endfor %}",
            &all, "[Be brief.][Hi][]f:{\"a\": [1, \"x\"]}g:{}[12]");
+    // The same where only a null content lets calls through.
+    expect("{% for m in messages %}{% if m.content is none %}{% for c in m.tool_calls %}"
+           "{{ c.function.name + c.function.arguments }}{% endfor %}{% else %}{{ m.content }}"
+           "{% endif %}{% endfor %}",
+           &all, "Be brief.Hif{\"a\": [1, \"x\"]}g{}12");
     // A null that would be printed as None is empty, too; one that is tested for stays null.
     expect("{% for m in messages %}{{ m.content }}{% for c in m.tool_calls %}"
            "{{ c.function.arguments | tojson }}{% endfor %};{% endfor %}",

@@ -109,6 +109,22 @@ static void every_byte_knows_its_origin(void **state)
     expect("{{ c.strip('<') }}{{ c | default('d') }}{{ zz | default('d') }}", "<a<", "[a<a<]d");
     expect("{{ c | indent(2, true) }}", "a\nb", "  [a]\n  [b]");
     expect("{{ c ~ '' ~ c }}{{ '' }}", "x", "[xx]");
+    expect("{{ '<%s>|%5s|%r' % (c, c, 'l') }}", "x", "<[x]>|    [x]|[']l[']");
+    expect("{{ '%d%s' % (n, 3) }}{{ '%c' % c }}{{ '%(k)s!' % {'k': c} }}", "x", "[7]3[xx]!");
+    expect("{{ '%s' | format(c) }}{{ c | safe + '<' }}{{ '<' | safe + c }}", ">",
+           "[>>]&lt;<[&gt;]");
+    expect("{{ c.partition('-') | join('|') }}{{ c.center(5, '.') }}", "a-b", "[a]|-|[b].[a-b].");
+    expect("{{ c.rsplit(none, 1) | join('+') }}{{ c.title() }}", "a\u00df b",
+           "[a\u00df]+[bA\u00df B]");
+    expect("{{ c.upper() }}{{ '\u00df'.upper() }}", "\u00df", "[SS]SS");
+    expect(
+        "{% for x in [c, ['l', [c]]] recursive %}{{ x if x is string else loop(x) }}.{% endfor %}",
+        "x", "[x].l.[x]...");
+    expect("{% with a = c, b = 'l' %}{{ a }}{{ b }}{% endwith %}{% do c %}", "x", "[x]l");
+    expect("{{ ('{\"k\": \"v\"}' | from_json).k }}{{ (c | from_json)[0] }}", "[5]", "[v5]");
+    expect(
+        "{% for x in [c] | map('upper') %}{{ x }}{% endfor %}{{ [c, 'l'] | map('trim') | last }}",
+        "x", "[X]l");
     expect("", "x", "");
 }
 
@@ -189,6 +205,16 @@ static void broken_templates_are_refused_with_their_place(void **state)
     refused("{% import os %}", SB_UNSUPPORTED, "import");
     refused("{{ cycler.__init__.__globals__ }}", SB_UNSUPPORTED, "__init__");
     refused("{{ '{0.__class__}'.format(x) }}", SB_UNSUPPORTED, "format");
+    refused("a\n{{ x | map('nosuch') }}", SB_UNSUPPORTED, "line 2, column 12: filter 'nosuch'");
+    refused("{{ x | select('nosuch') }}", SB_UNSUPPORTED, "column 15: test 'nosuch'");
+    refused("{{ x | rejectattr('a', 'nosuch') }}", SB_UNSUPPORTED, "test 'nosuch'");
+    refused("{{ '' | attr('__class__') }}", SB_UNSUPPORTED, "column 9: filter 'attr'");
+    refused("{% from 'x' import y %}", SB_UNSUPPORTED, "from");
+    refused("{% extends 'x' %}", SB_UNSUPPORTED, "extends");
+    refused("{% block x %}{% endblock %}", SB_UNSUPPORTED, "block");
+    refused("{% with a %}{% endwith %}", SB_CORRUPT, "= expected");
+    refused("{% with a = 1 %}", SB_CORRUPT, "'with' without its end tag");
+    refused("{% do %}", SB_CORRUPT, "a value expected");
     refused("{% set ns._x = 1 %}", SB_UNSUPPORTED, "'_'");
     refused("\xFF", SB_INVALID, "byte 0");
 }
@@ -241,7 +267,10 @@ static void deep_and_long_templates_end(void **state)
                                           {"", "{% for x in y %}", ""},
                                           {"{% for ", "(", ""},
                                           {"", "{% macro a() %}", ""},
-                                          {"", "{% filter upper %}", ""}};
+                                          {"", "{% filter upper %}", ""},
+                                          {"", "{% with a = 1 %}", ""},
+                                          {"", "{% for x in y recursive %}", ""},
+                                          {"{{ 'a'", "%'a'", " }}"}};
     for (size_t i = 0; i < SB_ARRAY_LEN(deep); i++) {
         err = (sb_error){0};
         if (parse_long(deep[i][0], deep[i][1], 10000, deep[i][2], &err) != SB_LIMIT)
@@ -320,6 +349,30 @@ static void budgets_hold(void **state)
             "endfor %}",
             SB_LIMIT);
     stopped("{{ (range(200000) | list) | unique | list | length }}", SB_LIMIT);
+    stopped("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", SB_LIMIT);
+    stopped("{% for x in [1] recursive %}{{ loop(range(100000)) }}{% endfor %}", SB_LIMIT);
+    stopped("{{ '%1001d' % 1 }}", SB_LIMIT);
+    stopped("{{ '%.101f' % 1 }}", SB_LIMIT);
+    stopped("{{ '%99999999999d' % 1 }}", SB_LIMIT);
+    stopped("{% for i in range(10**6) %}{% set z = '%1000s' % i %}{% endfor %}", SB_LIMIT);
+    stopped("{{ 'x'.center(10**12) }}", SB_LIMIT);
+    stopped("{{ 'x'.zfill(9223372036854775807) }}", SB_LIMIT);
+    stopped("{{ ('[' * 1000) | from_json }}", SB_LIMIT);
+    stopped("{% set j = '[' ~ '1,' * 200000 ~ '1]' %}{% for i in range(10**5) %}{% set z = j | "
+            "from_json %}{% endfor %}",
+            SB_LIMIT);
+    stopped(
+        "{% set ns = namespace(s='&') %}{% for i in range(99) %}{% set ns.s = ns.s | e | replace("
+        "'&', '&&') %}{% endfor %}",
+        SB_LIMIT);
+    stopped(
+        "{% set t = ('\xCE\xA3' ~ '.' * 100000) * 9 %}{% for i in range(10**5) %}{% set z = t | "
+        "lower %}{% endfor %}",
+        SB_LIMIT);
+    stopped(
+        "{% set g = range(10**5) | map('string') %}{% for i in range(10**5) %}{% if 'x' in (range("
+        "10**5) | map('string')) %}{% endif %}{% endfor %}",
+        SB_LIMIT);
     stopped("{{ 9223372036854775807 + 1 }}", SB_LIMIT);
     stopped("{{ 2 ** 64 }}", SB_LIMIT);
     stopped("{{ 3 ** 9999999999 }}", SB_LIMIT);
@@ -350,6 +403,19 @@ static void wrong_operations_fail_cleanly(void **state)
     stopped("{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", SB_CORRUPT);
     stopped("{% macro m(a) %}{% endmacro %}{{ m(b=2) }}", SB_CORRUPT);
     stopped("{{ [missing] | tojson }}", SB_CORRUPT);
+    stopped("{% for x in [1] %}{{ loop([1]) }}{% endfor %}", SB_CORRUPT);
+    stopped("{% for x in [1] recursive %}{{ loop() }}{% endfor %}", SB_CORRUPT);
+    stopped("{{ '{' | from_json }}", SB_CORRUPT);
+    stopped("{{ 1 | from_json }}", SB_CORRUPT);
+    stopped("{{ '%d' % 'x' }}", SB_CORRUPT);
+    stopped("{{ '%s%s' % 1 }}", SB_CORRUPT);
+    stopped("{{ '%s' % (1, 2) }}", SB_CORRUPT);
+    stopped("{{ '%(k)s' % 1 }}", SB_CORRUPT);
+    stopped("{{ '%(k' % {} }}", SB_CORRUPT);
+    stopped("{{ '%y' % 1 }}", SB_CORRUPT);
+    stopped("{{ '%' % 1 }}", SB_CORRUPT);
+    stopped("{{ [1] | map('string') }}", SB_CORRUPT);
+    stopped("{{ 'x'.center(3, 'ab') }}", SB_CORRUPT);
     sb_rendered r = {0};
     sb_error err = {0};
     assert_int_equal(render("a\n{{ 'x'\n + 1 }}", "", &r, &err), SB_CORRUPT);
@@ -486,6 +552,12 @@ static void *small_stack(void *arg)
                        &r, &err) != SB_LIMIT;
     *n_wrong += render("{% set l = [] %}{% set z = l.append({'a': l}) %}{{ l }}", "x", &r, &err) !=
                 SB_LIMIT;
+    *n_wrong +=
+        render("{% for x in [1] recursive %}{% if 1 %}{% filter upper %}{% with a = 1 %}{{ "
+               "(loop([1]) | trim) ~ 'x' }}{% endwith %}{% endfilter %}{% endif %}{% endfor %}",
+               "x", &r, &err) != SB_LIMIT;
+    *n_wrong += render("{{ ('[' * 64 ~ ']' * 64) | from_json | tojson }}", "x", &r, &err) != SB_OK;
+    sb_rendered_deinit(&r);
     *n_wrong += render("{{ ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((1"
                        "))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))}}",
                        "x", &r, &err) != SB_OK;
