@@ -145,7 +145,7 @@ static bool has_had_enough(bool again)
 /* An error of one message: said, and the chat goes on, unless nobody is there or nobody reads. */
 static sb_status pass_over(const sb_chat_room *r, sb_status s, const sb_error *err)
 {
-    if (s == SB_OK || !sb_lines_has_person(r->lines) || r->c->out->why || s == SB_IO) return s;
+    if (s == SB_OK || !sb_lines_has_person(r->lines) || r->c->out->why) return s;
     sb_term_say("%s", err->msg);
     return SB_OK;
 }
@@ -157,6 +157,7 @@ static sb_status talk(sb_chat_room *r, sb_buf *text, sb_error *err)
         sb_line_end end = SB_LINE_EOF;
         sb_out_flush(r->c->out);
         sb_status s = sb_lines_read(r->lines, text, &end, err);
+        if (s == SB_IO) return s; /* the terminal itself */
         if (s == SB_OK && end == SB_LINE_EOF) break;
         if (s == SB_OK && end == SB_LINE_BREAK) {
             if (!sb_lines_has_person(r->lines) || !sb_stop_take_interrupt())
