@@ -5,9 +5,10 @@
  * Errors      SB_NOT_FOUND, SB_IO, SB_INVALID (not a regular file: opening never blocks on a FIFO
  *             or a device). The message names the path, escaped.
  * Changes     Replacing a file (rename) leaves the mapped one as it was. One that is rewritten or
- *             cut short in place changes under its readers: sb_map_check() tells, and reading behind
- *             the new end, or what the disk no longer gives, raises SIGBUS. A program that is to
- *             survive that installs a handler that calls sb_map_patch(); libraries install none. */
+ *             cut short in place changes under its readers: sb_map_check() tells, and reading
+ *             behind the new end, or what the disk no longer gives, raises SIGBUS. A program that
+ *             is to survive that installs a handler that calls sb_map_patch(); libraries install
+ *             none. */
 #ifndef SB_BASE_FILE_H
 #define SB_BASE_FILE_H
 #include "base/base.h"
@@ -28,8 +29,9 @@ void sb_map_want(const sb_map *m, size_t off, size_t n);
 /* SB_IO when the file is no longer what was opened (shorter, or written to); path is for the line.
  * One system call. */
 sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err) SB_MUST_USE;
-/* For a SIGBUS handler: puts a page of zeros where the read of `at` failed, so that it goes on; what
- * it reads is then caught by sb_map_check(). False when that cannot be done. Async-signal-safe. */
+/* For a SIGBUS handler: puts a page of zeros where the read of `at` failed, so that it goes on;
+ * what it reads is then caught by sb_map_check(). False when that cannot be done.
+ * Async-signal-safe. */
 bool sb_map_patch(const void *at);
 /* Copies path into out, control bytes and broken UTF-8 escaped as \xNN; always NUL-terminated. */
 void sb_path_escape(char *out, size_t out_bytes, const char *path);

@@ -20,7 +20,8 @@ static void on_bus(int signal_number, siginfo_t *info, void *context)
         errno = before;
         return;
     }
-    (void)signal(signal_number, SIG_DFL); /* the read is tried again, and ends the process */
+    const struct sigaction as_ever = {.sa_handler = SIG_DFL};
+    (void)sigaction(signal_number, &as_ever, NULL); /* the read is tried again, and ends it all */
 }
 
 void sb_bus_start(void)

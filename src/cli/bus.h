@@ -2,8 +2,9 @@
  * bus.h - living on when a mapped file is cut short or its disk fails.
  *
  * Purpose     Reading such a page raises SIGBUS. The handler puts zeros there and takes a note; the
- *             rooms that map files find out what happened (sb_map_check) and fail in their own words,
- *             and main() says it where nobody else did. Any other SIGBUS ends the process as ever.
+ *             rooms that map files find out what happened (sb_map_check) and fail in their own
+ *             words, and main() says it where nobody else did. Any other SIGBUS ends the process as
+ *             ever.
  * Threads     The handler runs on whichever thread read; the note is an atomic. */
 #ifndef SB_CLI_BUS_H
 #define SB_CLI_BUS_H

@@ -69,7 +69,7 @@ void sb_meter_close(sb_meter *m);
 /* One sentence for people when there are counters that this user may not read: the next step; else
  * NULL. Lives as long as the meter. */
 const char *sb_meter_hint(const sb_meter *m);
-/* Which meter it is, for people: "perf power package+dram, 2 counters", or the coefficient's row. */
+/* Which meter it is, for people: "RAPL package+dram, 2 counters", or the coefficient's row. */
 const char *sb_meter_name(const sb_meter *m);
 
 sb_meter_mark sb_meter_begin(sb_meter *m);
@@ -83,8 +83,8 @@ void sb_energy_split(sb_energy *total, const sb_energy *prefill);
 const char *sb_energy_source_name(sb_energy_source s);
 /* The larger distance from energy_uj to an end of its range, in percent of it. */
 double sb_energy_error_pct(const sb_energy *e);
-/* "12.3 J (11.8 J to 12.9 J), measured: METER (SCOPE)" or "about 9 J (4 J to 20 J), estimated: ...":
- * three significant digits for a meter, one for an estimate nobody calibrated. out, of
+/* "12.3 J (11.8 J to 12.9 J), measured: METER (SCOPE)" or "about 9 J (4 J to 20 J), estimated:
+ * ...": three significant digits for a meter, one for an estimate nobody calibrated. out, of
  * SB_ENERGY_TEXT_BYTES, is always NUL-terminated. */
 void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes);
 #endif

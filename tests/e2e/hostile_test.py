@@ -113,6 +113,16 @@ def tensors(room, model):
     accepted("an unknown tensor is passed over", path, "1 tensor unknown")
 
 
+def experts(room, model):
+    """G21: no architecture here has experts; a file that says so lacks what they need."""
+    path = os.path.join(room, "experts.gguf")
+    for count, used in ((1000000, 2), (8, 9), (8, 0), (8, 2)):
+        g = Gguf(model)
+        g.kv["llama.expert_count"], g.kv["llama.expert_used_count"] = u32(count), u32(used)
+        g.write(path)
+        refused("%d experts, %d used" % (count, used), path, "expert")
+
+
 def ends(room, model):
     """G17: what may lie behind the data."""
     path = os.path.join(room, "ends.gguf")
@@ -249,7 +259,7 @@ def main():
         subprocess.run([TINY, model], check=True, stdout=subprocess.DEVNULL)
         Gguf(model).write(os.path.join(room, "same.gguf"))
         accepted("the model taken apart and put together", os.path.join(room, "same.gguf"))
-        for part in (keys, tensors, ends, numbers, shards, special, changing):
+        for part in (keys, tensors, experts, ends, numbers, shards, special, changing):
             part(room, model)
     finally:
         shutil.rmtree(room, ignore_errors=True)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * damage.c - exhaustive damage of a small valid model: nothing may crash, hang, leak or be believed.
+ * damage.c - exhaustive damage of a small valid model: nothing may crash, hang, leak or be
+ * believed.
  *
  * Usage: damage [--all] - makes a model of a few kilobytes in memory and, for each damage, opens it
- * as the command does (file, vocabulary, template, plan, packed weights) and takes one step. It must be
- * refused in one line, or run. Damages: every truncation; every byte with each bit flipped and with
- * 0x00, 0x7f, 0x80, 0xff; every 8 bytes of the head set to numbers at which sizes turn. Without --all: a
- * sample of each that takes a few seconds. Ends with what was tried and how often it opened; exits 1
- * when a load took more than a second of CPU time, lost a descriptor, or failed without a word. */
+ * as the command does (file, vocabulary, template, plan, packed weights) and takes one step. It
+ * must be refused in one line, or run. Damages: every truncation; every byte with each bit flipped
+ * and with 0x00, 0x7f, 0x80, 0xff; every 8 bytes of the head set to numbers at which sizes turn.
+ * Without --all: a sample of each that takes a few seconds. Ends with what was tried and how often
+ * it opened; exits 1 when a load took more than a second of CPU time, lost a descriptor, or failed
+ * without a word. */
 #include "base/clock.h"
 #include "chat/chat.h"
 #include "tiny.h"

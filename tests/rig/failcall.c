@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * failcall.c - a library to preload: makes the n-th call of one system function fail.
  *
- * Usage: FAILCALL=NAME:N:ERRNO LD_PRELOAD=libfailcall.so PROGRAM... - the N-th call (from 1) of NAME
- * fails with ERRNO; ERRNO 0 of a read or write means: half of what was asked (a short one, at least a
- * byte). N 0 fails none. At exit, FAILCALL_COUNT (a file) gets the number of calls there were. The calls
- * of the dynamic loader and those inside libc are not seen; what programs and libraries ask for is. */
+ * Usage: FAILCALL=NAME:N:ERRNO LD_PRELOAD=libfailcall.so PROGRAM... - the N-th call (from 1) of
+ * NAME fails with ERRNO; ERRNO 0 of a read or write means: half of what was asked (a short one, at
+ * least a byte). N 0 fails none. At exit, FAILCALL_COUNT (a file) gets the number of calls there
+ * were. The calls of the dynamic loader and those inside libc are not seen; what programs and
+ * libraries ask for is. */
 #undef _FILE_OFFSET_BITS // or both twins of a function would get one name
 #include <dlfcn.h>
 #include <errno.h>

@@ -203,7 +203,7 @@ static void a_file_cut_short_reads_on(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-/* G27: a file put in the place of another leaves the mapped one as it was; one written to does not. */
+/* G27: a file put in another's place leaves the mapped one as it was; one written to does not. */
 static void a_file_replaced_or_rewritten(void **state)
 {
     (void)state;

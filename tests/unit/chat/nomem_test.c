@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * nomem_test.c - every allocation of loading a model and of one turn fails, once and for good.
  *
- * The heap's door is wrapped: the n-th request is refused, for every n until all are granted. What is
- * asked for then must say so, give everything back, and work when memory is there again, to the same
- * ids. That goes through every library room: file, vocabulary, template, plan, weights, prompt,
- * sampler, stops, output. */
+ * The heap's door is wrapped: the n-th request is refused, for every n until all are granted. What
+ * is asked for then must say so, give everything back, and work when memory is there again, to the
+ * same ids. That goes through every library room: file, vocabulary, template, plan, weights,
+ * prompt, sampler, stops, output. */
 #include "base/alloc.h"
 #include "chat/chat.h"
 #include "tiny.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * scaling_test.c - cost grows with the input and no faster: keys, tensors, strings of a file, answers
- * between stop strings, ids back to text.
+ * scaling_test.c - cost grows with the input and no faster: keys, tensors, strings of a file,
+ * answers between stop strings, ids back to text.
  *
- * Each case is timed (CPU time, the least of several) at n and at 4 n. Linear is 4 times; a square would
- * be 16. Halfway is the limit: tables that outgrow a cache are no square. */
+ * Each case is timed (CPU time, the least of several) at n and at 4 n. Linear is 4 times; a square
+ * would be 16. Halfway is the limit: tables that outgrow a cache are no square. */
 #include "base/clock.h"
 #include "chat/chat.h"
 #include "engine/stops.h"
