@@ -139,3 +139,23 @@ void tv_spm(tv *v)
     tv_add(v, "\n\n", SB_TOK_USER, -1000);
     tv_add(v, "<td>", SB_TOK_USER, -1000);
 }
+
+void tv_chars(tv *v)
+{
+    static const char *const chars[] = {"h", "e", "l", "o", "w", "a", S, "\n", "\xC3\xBC"};
+    static const char *const merges[][2] = {{"l", "l"}, {"h", "e"},   {"he", "ll"}, {"hell", "o"},
+                                            {S, "w"},   {S, S},       {S S, S S},   {"\n", "\n"},
+                                            {"a", "a"}, {S "w", "o"}, {"l", "o"}};
+    tv_add(v, "<pad>", SB_TOK_CONTROL, 0);
+    tv_add(v, "<eos>", SB_TOK_CONTROL, 0);
+    tv_add(v, "<bos>", SB_TOK_CONTROL, 0);
+    tv_add(v, "<unk>", SB_TOK_CONTROL, 0);
+    tv_add_byte_tokens(v);
+    for (size_t i = 0; i < SB_ARRAY_LEN(chars); i++)
+        tv_add(v, chars[i], SB_TOK_NORMAL, 0);
+    for (size_t i = 0; i < SB_ARRAY_LEN(merges); i++)
+        tv_merge(v, merges[i][0], merges[i][1]);
+    tv_add(v, "<|turn>", SB_TOK_CONTROL, 0);
+    tv_add(v, "<turn|>", SB_TOK_CONTROL, 0);
+    tv_add(v, "<|channel>", SB_TOK_USER, 0);
+}

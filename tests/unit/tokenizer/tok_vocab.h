@@ -32,4 +32,6 @@ sb_tokenizer_desc tv_desc(const tv *v, const char *model);
 /* A byte-level vocabulary with some merges and added tokens, and a scored one; see tok_vocab.c. */
 void tv_bpe(tv *v);
 void tv_spm(tv *v);
+/* "gemma4": characters merged by rank. */
+void tv_chars(tv *v);
 #endif
