@@ -26,6 +26,53 @@ def gguf(arch=b"llama", size=0, seed=1):
     return bytes(head + noise)[:max(size, len(head))]
 
 
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+
+def shards(model):
+    """A model as a set of two files, each with half of its tensors."""
+    n_tensors, n_kv = struct.unpack_from("<QQ", model, 8)
+    at = 24
+
+    def take(form):
+        nonlocal at
+        v = struct.unpack_from(form, model, at)
+        at += struct.calcsize(form)
+        return v[0] if len(v) == 1 else v
+
+    def over(n):
+        nonlocal at
+        at += n
+
+    def skip(kind, n):
+        for _ in range(n if kind == 8 else 1):
+            over(take("<Q") if kind == 8 else SIZES[kind] * n)
+    for _ in range(n_kv):
+        over(take("<Q"))
+        kind = take("<I")
+        skip(*(take("<IQ") if kind == 9 else (kind, 1)))
+    kvs, infos = model[24:at], []
+    for _ in range(n_tensors):
+        begin = at
+        over(take("<Q"))
+        over(8 * take("<I") + 4)
+        infos.append((model[begin:at], take("<Q")))
+    data = model[(at + 31) // 32 * 32:]
+    ends = sorted(o for _, o in infos) + [len(data)]
+    files, half = [], n_tensors // 2
+    for no, mine in enumerate((infos[:half], infos[half:])):
+        extra = b"".join(text(k) + struct.pack(f, *v) for k, f, v in (
+            (b"split.no", "<IH", (2, no)), (b"split.count", "<IH", (2, 2)), (b"split.tensors.count", "<Ii", (5, n_tensors))))
+        head = b"GGUF" + struct.pack("<IQQ", 3, len(mine), 3 + (0 if no else n_kv)) + (b"" if no else kvs) + extra
+        body = b""
+        for info, offset in mine:
+            piece = data[offset:min(e for e in ends if e > offset)]
+            head += info + struct.pack("<Q", len(body))
+            body += piece + b"\0" * (-len(piece) % 32)
+        files.append(head + b"\0" * (-len(head) % 32) + body)
+    return files
+
+
 class File:
     """What is served under one name, and how."""
 

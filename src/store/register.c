@@ -118,17 +118,8 @@ static sb_status register_file(registering *r, sb_pull_result *out, sb_error *er
     return s;
 }
 
-/* The path without links, as a string of ours. */
-static sb_status real_path(const char *path, sb_buf *out, sb_error *err)
+static sb_status no_path(const char *path, int why, sb_error *err)
 {
-    char *real = realpath(path, NULL);
-    const int why = errno;
-    sb_buf_init(out, SB_MAX_PATH_BYTES, "path of a model");
-    if (real) {
-        const sb_status s = sb_buf_addf(out, err, "%s", real);
-        sb_free(real); /* realpath's memory is malloc's, as all of ours */
-        return s;
-    }
     char shown[128];
     sb_path_escape(shown, sizeof shown, path);
     if (why == ENOENT || why == ENOTDIR)
@@ -136,6 +127,32 @@ static sb_status real_path(const char *path, sb_buf *out, sb_error *err)
                        "no model of the catalogue and no file '%s': `sobre list` shows the names",
                        shown);
     return SB_FAIL(err, SB_IO, "'%s': %s", shown, strerror(why));
+}
+
+/* The absolute path without links, into out (begun here). The siblings of a shard are found by its
+ * name, which a link to a blob would hide: there the last link stays. */
+static sb_status real_path(const char *path, sb_buf *out, sb_error *err)
+{
+    int no, count;
+    const size_t n = strlen(path);
+    const bool shard = sb_source_shard(path, n, &no, &count);
+    const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
+    sb_buf dir;
+    sb_buf_init(&dir, SB_MAX_PATH_BYTES, "path of a model");
+    sb_buf_init(out, SB_MAX_PATH_BYTES, "path of a model");
+    sb_status s = sb_buf_addf(&dir, err, "%.*s.", (int)(last - path), path);
+    if (s != SB_OK || access(path, F_OK) != 0) {
+        const int why = errno;
+        sb_buf_deinit(&dir);
+        return s == SB_OK ? no_path(path, why, err) : s;
+    }
+    char *real = realpath(shard ? dir.p : path, NULL);
+    const int why = errno;
+    sb_buf_deinit(&dir);
+    if (!real) return no_path(path, why, err);
+    s = shard ? sb_buf_addf(out, err, "%s/%s", real, last) : sb_buf_addf(out, err, "%s", real);
+    sb_free(real); /* realpath's memory is malloc's, as all of ours */
+    return s;
 }
 
 static sb_status register_path(const sb_pulling *p, sb_pull_result *out, sb_error *err)
@@ -164,12 +181,7 @@ static sb_status register_local(const sb_pulling *p, const sb_local_file *f, con
                                 sb_pull_result *out, sb_error *err)
 {
     sb_buf path;
-    /* A shard's siblings are found by its name: its link stays, a blob's name would hide them. */
-    int no, count;
-    const bool shard = sb_source_shard(f->path.p, f->path.n, &no, &count);
-    sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of a model");
-    sb_status s =
-        shard ? sb_buf_addf(&path, err, "%s", f->path.p) : real_path(f->path.p, &path, err);
+    sb_status s = real_path(f->path.p, &path, err);
     if (s == SB_OK) {
         registering r = {.p = p,
                          .path = path.p,

@@ -16,7 +16,7 @@ import time
 import zipfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from hub import File, Hub, gguf, text  # noqa: E402
+from hub import File, Hub, gguf, shards, text  # noqa: E402
 from tap import SOBRE, case, finish, skip  # noqa: E402
 
 TINY = os.path.join(os.environ["SOBRE_BUILD"], "tests/tinymodel/tinymodel")
@@ -148,6 +148,24 @@ def split_set():
          len(pin("big-q4_0")["files"]) == 3 and
          [m["bytes"] for m in json.loads(sobre("list", "--json").out) if m["name"] == "big-q4_0"] == [600003])
     case("and is here the second time", "here already" in sobre("pull", "hf:org/Big").err)
+    subprocess.run([TINY, room + "/home/whole.gguf"], check=True, stdout=subprocess.DEVNULL)
+    pair = shards(open(room + "/home/whole.gguf", "rb").read())
+    for i, part in enumerate(pair):
+        hub.plain["/d/real-%05d-of-00002.gguf" % (i + 1)] = File(part)
+    d = sobre("pull", hub.url + "/d/real-00001-of-00002.gguf?x=1")
+    case("a set from an address", d.code == 0 and pin("real")["bytes"] == sum(map(len, pair)), d)
+    ask = ("--raw", "--temp", "0", "-n", "4", "x")
+    whole, split = (sobre("run", "-m", m, *ask) for m in (room + "/home/whole.gguf", "real"))
+    case("answers as the whole does", whole.code == split.code == 0 and whole.out == split.out, (whole, split))
+    os.makedirs(room + "/home/set")
+    for i, part in enumerate(pair):
+        with open(room + "/home/set/near-%05d-of-00002.gguf" % (i + 1), "wb") as f:
+            f.write(part)
+    os.symlink("set/near-00001-of-00002.gguf", room + "/home/near-00001-of-00002.gguf")
+    os.symlink("set/near-00002-of-00002.gguf", room + "/home/near-00002-of-00002.gguf")
+    d = sobre("pull", room + "/home/near-00001-of-00002.gguf")
+    case("a set is registered where its links lie", d.code == 0 and len(pin("near")["files"]) == 2 and
+         sobre("run", "-m", "near", *ask).out == whole.out, d)
     del hub.repos["org/Big"][names[1]]
     case("a shard that is not there", sobre("pull", "hf:org/Big", "--name", "b2").failed("shard 2 of 3"))
     case("a later shard by name", sobre("pull", "hf:org/Big:" + names[2], "--name", "b3").failed("first, 00001"))
