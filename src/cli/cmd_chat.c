@@ -110,7 +110,7 @@ static sb_status answer(sb_chat_room *r, sb_error *err)
                                 .on_prefill = show_prefill,
                                 .ctx = &a};
     sb_turn t;
-    sb_bar_begin(&r->host.bar, "reading", SB_BAR_TOKENS);
+    sb_bar_begin(&r->host.bar, "reading the prompt", SB_BAR_TOKENS);
     sb_lines_hush(r->lines, true);
     sb_status s = sb_chat_turn(r->host.chat, &rq, &t, err);
     sb_bar_end(&r->host.bar);

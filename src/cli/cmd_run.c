@@ -180,7 +180,7 @@ static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)
 {
     const bool json = r->c->args->v[SB_OPT_json].set;
     sb_turn t;
-    sb_bar_begin(&r->host.bar, "reading", SB_BAR_TOKENS);
+    sb_bar_begin(&r->host.bar, "reading the prompt", SB_BAR_TOKENS);
     sb_status s = sb_chat_turn(r->host.chat, rq, &t, err);
     sb_bar_end(&r->host.bar);
     sb_screen_end(&r->screen);

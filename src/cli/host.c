@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "cli/setup.h"
+#include "cli/stop.h"
 
 static const char default_model[] = "smollm2-135m";
 
@@ -78,6 +79,12 @@ sb_status sb_host_check_system(const sb_args *a, sb_error *err)
     return SB_OK;
 }
 
+static bool show_pack(void *ctx, uint64_t done_bytes, uint64_t all_bytes)
+{
+    sb_bar_show(&((sb_host *)ctx)->bar, done_bytes, all_bytes);
+    return !sb_stop_asked(NULL);
+}
+
 sb_status sb_host_open(sb_host *h, sb_error *err)
 {
     const sb_args *a = h->args;
@@ -89,11 +96,14 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
     SB_TRY(sb_meter_open(&h->meter, &roots, err));
     const int32_t n_ctx = (int32_t)a->v[SB_OPT_ctx].i; /* 0: the model's own */
-    const sb_chat_opts o = {.engine = sb_cli_engine_opts(a, n_ctx, SB_MAX_BATCH_ROWS),
-                            .pool = h->pool,
-                            .meter = h->meter,
-                            .template_text = template_text};
+    sb_engine_opts eo = sb_cli_engine_opts(a, n_ctx, SB_MAX_BATCH_ROWS);
+    eo.on_pack = show_pack;
+    eo.pack_ctx = h;
+    const sb_chat_opts o = {
+        .engine = eo, .pool = h->pool, .meter = h->meter, .template_text = template_text};
+    sb_bar_begin(&h->bar, "loading", SB_BAR_BYTES);
     const sb_status s = sb_chat_open(&h->chat, h->path.p, &o, err);
+    sb_bar_end(&h->bar);
     const char *warning = s == SB_OK ? sb_tokenizer_warning(sb_chat_model(h->chat)->tok) : NULL;
     if (warning) sb_term_say("%s", warning);
     if (s == SB_OK) sb_cli_model_notes(sb_chat_model(h->chat));

@@ -29,6 +29,10 @@ typedef struct sb_engine_opts {
     int32_t n_ctx;      /* positions one session may hold, 1..SB_MAX_CTX */
     int32_t n_sessions; /* open at once, 1..SB_MAX_SESSIONS */
     int32_t n_rows;     /* rows of one step, 1..SB_MAX_BATCH_ROWS */
+    /* While weights are packed, on the caller's thread: bytes done of all; returning false gives up
+     * (SB_CANCELLED). May be NULL. */
+    bool (*on_pack)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
+    void *pack_ctx;
 } sb_engine_opts;
 
 typedef struct sb_engine sb_engine;

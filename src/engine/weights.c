@@ -57,7 +57,8 @@ typedef struct pack_ctx {
     sb_engine *e;
     atomic_long next;
     long n_panels;
-    atomic_bool failed;
+    uint64_t all_bytes;
+    atomic_bool failed, given_up;
 } pack_ctx;
 
 enum { PACK_RUN = 16 }; /* panels a thread takes at once */
@@ -81,9 +82,18 @@ static void pack_one(const sb_engine *e, int32_t i, int32_t panel, float *tmp)
     sb_pack_panel(SB_F_F32, (const unsigned char *)tmp, (size_t)w->k * sizeof *tmp, n, w->k, dst);
 }
 
+/* False when nobody waits for the rest. */
+static bool report(const pack_ctx *c, long n_done)
+{
+    const sb_engine_opts *o = &c->e->opts;
+    if (!o->on_pack) return true;
+    const double share = (double)n_done / (double)c->n_panels;
+    return o->on_pack(o->pack_ctx, (uint64_t)(share * (double)c->all_bytes), c->all_bytes);
+}
+
 static void pack_job(void *arg, int i_thread, int n_threads)
 {
-    (void)i_thread, (void)n_threads;
+    (void)n_threads;
     pack_ctx *c = arg;
     sb_engine *e = c->e;
     int64_t k_max = 0;
@@ -97,7 +107,8 @@ static void pack_job(void *arg, int i_thread, int n_threads)
     }
     for (;;) {
         const long first = atomic_fetch_add(&c->next, PACK_RUN);
-        if (first >= c->n_panels || atomic_load(&c->failed)) break;
+        if (first >= c->n_panels || atomic_load(&c->failed) || atomic_load(&c->given_up)) break;
+        if (i_thread == 0 && !report(c, first)) atomic_store(&c->given_up, true);
         long base = 0;
         for (int32_t i = 0; i < e->model->n_weights; i++) {
             const sb_packed *p = &e->packed[i];
@@ -119,10 +130,12 @@ sb_status sb_engine_pack(sb_engine *e, sb_error *err)
         const sb_weight *w = &e->model->weights[i];
         sb_packed *p = &e->packed[i];
         c.n_panels += p->is_matrix ? p->n_panel : 0;
+        c.all_bytes += p->is_matrix ? (uint64_t)p->n_panel * p->panel_bytes : 0;
         if (!p->is_matrix && p->vec) memcpy((float *)(uintptr_t)p->vec, w->data, w->bytes);
     }
     sb_pool_run(e->pool, pack_job, &c);
     if (atomic_load(&c.failed)) return SB_FAIL(err, SB_NO_MEMORY, "packing weights: out of memory");
+    if (atomic_load(&c.given_up)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
     for (int32_t i = 0; i < e->model->n_weights; i++) {
         const sb_weight *w = &e->model->weights[i];
         if (e->packed[i].is_matrix)
