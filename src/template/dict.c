@@ -20,24 +20,40 @@ size_t sb_dict_cost(const sb_dict *d)
     return d->index ? 1 : d->n / 16;
 }
 
-/* Keys are strings, numbers, booleans or none; numbers are equal as in Python. */
+/* Keys are strings, numbers, booleans or none; numbers are equal as in Python, and "not a number" to
+ * itself, or a dict of those would be one long scan. */
 static bool same_key(sb_val a, sb_val b)
 {
     double x, y;
     if (a.type == SB_VAL_STR)
         return b.type == SB_VAL_STR && a.as.s.n == b.as.s.n &&
                (!a.as.s.n || memcmp(a.as.s.p, b.as.s.p, a.as.s.n) == 0);
-    if (sb_val_number(a, &x)) return sb_val_number(b, &y) && x == y;
+    if (sb_val_number(a, &x)) return sb_val_number(b, &y) && (x == y || (x != x && y != y));
     return a.type == b.type;
 }
 
-/* Slot of a string key or of the empty place for it. Slots hold position + 1; 0 is empty. */
-static uint32_t *slot(const sb_dict *d, sb_val key)
+/* Equal keys have equal hashes: 1, 1.0 and true are one key. */
+static uint64_t hash(const sb_dict *d, sb_val key)
 {
     uint64_t h = UINT64_C(14695981039346656037) ^ (uintptr_t)d->index;
-    for (size_t i = 0; i < key.as.s.n; i++)
-        h = (h ^ (unsigned char)key.as.s.p[i]) * UINT64_C(1099511628211);
-    for (size_t i = (size_t)(h ^ h >> 32) & (d->index_size - 1);; i = (i + 1) & (d->index_size - 1))
+    double number = 0;
+    const char *p = key.as.s.p;
+    size_t n = key.as.s.n;
+    if (key.type != SB_VAL_STR) {
+        if (!sb_val_number(key, &number)) return h;
+        number += 0.0; // -0 is 0
+        p = (const char *)&number;
+        n = sizeof number;
+    }
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)p[i]) * UINT64_C(1099511628211);
+    return h ^ h >> 32;
+}
+
+/* Slot of a key or of the empty place for it. Slots hold position + 1; 0 is empty. */
+static uint32_t *slot(const sb_dict *d, sb_val key)
+{
+    for (size_t i = (size_t)hash(d, key) & (d->index_size - 1);; i = (i + 1) & (d->index_size - 1))
         if (!d->index[i] || same_key(key, d->v[d->index[i] - 1].k)) return &d->index[i];
 }
 
@@ -54,13 +70,13 @@ bool sb_dict_index(sb_region *m, sb_dict *d)
     d->index = index;
     d->index_size = size;
     for (size_t i = 0; i < d->n; i++)
-        if (d->v[i].k.type == SB_VAL_STR) *slot(d, d->v[i].k) = (uint32_t)i + 1;
+        *slot(d, d->v[i].k) = (uint32_t)i + 1;
     return true;
 }
 
 size_t sb_dict_seek(const sb_dict *d, sb_val key)
 {
-    if (d->index && key.type == SB_VAL_STR) return (size_t)*slot(d, key) - 1; // 0 - 1 is SIZE_MAX
+    if (d->index) return (size_t)*slot(d, key) - 1; // 0 - 1 is SIZE_MAX
     for (size_t i = 0; i < d->n; i++)
         if (same_key(d->v[i].k, key)) return i;
     return SIZE_MAX;
@@ -86,7 +102,7 @@ bool sb_dict_put(sb_region *m, sb_dict *d, sb_val k, sb_val v)
     }
     d->v[d->n++] = (sb_pair){k, v};
     if (d->n > SCAN_MAX && d->n * 2 > d->index_size) return sb_dict_index(m, d);
-    if (d->index && k.type == SB_VAL_STR) *slot(d, k) = (uint32_t)d->n;
+    if (d->index) *slot(d, k) = (uint32_t)d->n;
     return true;
 }
 

@@ -247,20 +247,20 @@ sb_status sb_gather_unique(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     const bool with_case = flag(r, a, 0, "case_sensitive");
     const sb_val *path = sb_tpl_arg(r, a, 1, "attribute");
     const sb_list *from;
-    sb_list *l, *keys;
-    sb_val made;
+    sb_list *l;
+    sb_val made, key;
+    sb_dict *seen = sb_dict_new(&r->mem);
+    if (!seen) return sb_tpl_oom(r);
     SB_TRY(sb_tpl_items(r, v, &from));
     SB_TRY(new_list(r, &l, &made));
     SB_TRY(sb_val_to_iter(r, made, out));
-    SB_TRY(new_list(r, &keys, &made));
     for (size_t i = 0; i < from->n; i++) {
-        sb_val key;
-        bool seen = false;
         SB_TRY(sort_key(r, from->v[i], path, with_case, &key));
-        for (size_t k = 0; k < keys->n && !seen; k++)
-            SB_TRY(sb_val_equal(r, key, keys->v[k], &seen));
-        if (seen) continue;
-        SB_TRY(push(r, keys, key));
+        if (key.type > SB_VAL_STR) // the reference cannot tell lists and dicts apart either
+            return sb_tpl_fail(r, SB_CORRUPT, "unique of a %s", sb_tpl_type_name(key));
+        SB_TRY(sb_tpl_spend(r, 3 + sb_dict_cost(seen)));
+        if (sb_dict_seek(seen, key) != SIZE_MAX) continue;
+        if (!sb_dict_put(&r->mem, seen, key, key)) return sb_tpl_oom(r);
         SB_TRY(push(r, l, from->v[i]));
     }
     return SB_OK;

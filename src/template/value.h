@@ -27,7 +27,7 @@ typedef struct sb_pair {
 typedef struct sb_dict {
     sb_pair *v;
     size_t n, cap;
-    uint32_t *index; /* of string keys, once there are many; else NULL */
+    uint32_t *index; /* once there are many entries; else NULL */
     size_t index_size;
 } sb_dict;
 
