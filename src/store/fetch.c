@@ -86,21 +86,20 @@ static sb_status text_body(void *ctx, const unsigned char *p, size_t n, bool *ou
     return SB_OK;
 }
 
-sb_status sb_fetch_text(sb_http *http, const char *url, const char *shown, bool head,
-                        const sb_pull_hooks *hooks, sb_buf *out, sb_http_head *out_head,
+sb_status sb_fetch_text(const sb_fetch_look *look, sb_buf *out, sb_http_head *out_head,
                         sb_error *err)
 {
-    text t = {out, shown, head};
-    const sb_http_request rq = {.url = url,
-                                .shown = shown,
-                                .last_byte = head ? out->max - 1 : UINT64_MAX,
+    text t = {out, look->shown, look->head};
+    const sb_http_request rq = {.url = look->url,
+                                .shown = look->shown,
+                                .last_byte = look->head ? out->max - 1 : UINT64_MAX,
                                 .ctx = &t,
                                 .begin = text_begin,
                                 .body = text_body};
     for (int n_tries = 0;;) {
-        const sb_status s = sb_http_get(http, &rq, out_head, err);
+        const sb_status s = sb_http_get(look->http, &rq, out_head, err);
         if (s == SB_OK) return SB_OK;
-        SB_TRY(after_failure(s, &n_tries, out_head, hooks, err));
+        SB_TRY(after_failure(s, &n_tries, out_head, look->hooks, err));
     }
 }
 

@@ -25,9 +25,14 @@ typedef struct sb_fetch_job {
 sb_status sb_fetch_file(const sb_fetch_job *job, uint64_t *out_bytes, char out_sha256[65],
                         sb_error *err) SB_MUST_USE;
 
-/* A small text or the head of a file, into out (cleared first), which bounds it. head: stop at
- * out's limit without failing and ask for no more than that. */
-sb_status sb_fetch_text(sb_http *http, const char *url, const char *shown, bool head,
-                        const sb_pull_hooks *hooks, sb_buf *out, sb_http_head *out_head,
+typedef struct sb_fetch_look {
+    sb_http *http;
+    const char *url, *shown;
+    bool head; /* stop at out's limit without failing, and ask for no more than that */
+    const sb_pull_hooks *hooks;
+} sb_fetch_look;
+
+/* A small text or the head of a file, into out (cleared first), which bounds it. */
+sb_status sb_fetch_text(const sb_fetch_look *look, sb_buf *out, sb_http_head *out_head,
                         sb_error *err) SB_MUST_USE;
 #endif

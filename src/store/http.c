@@ -114,6 +114,8 @@ static bool read_number(const char *p, size_t n, uint64_t *out)
 static void copy_text(char *out, size_t out_bytes, const char *p, size_t n)
 {
     if (n >= out_bytes) n = 0; /* longer than anything we know: as if absent */
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)p[i] < 0x20 || (unsigned char)p[i] >= 0x7f) n = 0;
     memcpy(out, p, n);
     out[n] = 0;
 }

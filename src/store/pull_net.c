@@ -58,8 +58,8 @@ static sb_status list_repo(net *n, sb_error *err)
     sb_buf_clear(&n->url);
     sb_status s = sb_hub_list_url(src, &n->url, err);
     if (s == SB_OK)
-        s = sb_fetch_text(n->http, n->url.p, n->p->shown, false, &n->p->rq->hooks, &text, &head,
-                          err);
+        s = sb_fetch_text(&(sb_fetch_look){n->http, n->url.p, n->p->shown, false, &n->p->rq->hooks},
+                          &text, &head, err);
     if (s == SB_OK) s = sb_hub_parse(text.p ? text.p : "", text.n, &n->repo, err);
     if (s == SB_OK) s = sb_hub_choose(&n->repo, src->file, n->p->shown, &n->i_file, err);
     sb_buf_deinit(&text);
@@ -174,8 +174,8 @@ static sb_status look_at(net *n, size_t i, sb_error *err)
     for (size_t most = i ? SHARD_LOOK_BYTES : FIRST_LOOK_BYTES; s == SB_OK && more; most *= 8) {
         sb_buf text;
         sb_buf_init(&text, most < SB_MAX_HEAD_BYTES ? most : SB_MAX_HEAD_BYTES, "a file's head");
-        s = sb_fetch_text(n->http, n->url.p, n->p->shown, true, &n->p->rq->hooks, &text, &head,
-                          err);
+        s = sb_fetch_text(&(sb_fetch_look){n->http, n->url.p, n->p->shown, true, &n->p->rq->hooks},
+                          &text, &head, err);
         more = false;
         const bool whole = text.n < text.max; /* the file ends here */
         if (s == SB_OK && i == 0)

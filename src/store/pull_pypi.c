@@ -219,7 +219,7 @@ static sb_status pull_it(pypi *y, bool *out_already, sb_error *err)
     SB_TRY(find_member(y, err));
     SB_TRY(unpack(y, err));
     SB_TRY(check_user_hash(y, err));
-    (void)snprintf(y->pin.files[0].name, sizeof y->pin.files[0].name, "%s", y->member);
+    sb_path_escape(y->pin.files[0].name, sizeof y->pin.files[0].name, y->member);
     y->pin.bytes = y->pin.files[0].bytes = y->bytes;
     SB_TRY(sb_place_check(&y->place, &y->pin, rq->update, &there, err));
     return sb_place_finish(&y->place, &y->pin, err);

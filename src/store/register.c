@@ -219,7 +219,8 @@ sb_status sb_pull_from_cache(const sb_pulling *p, bool *out_found, sb_pull_resul
         memcpy(pinned.file, f.file, sizeof pinned.file);
         (void)sb_source_show(&pinned, source, sizeof source);
         s = register_local(p, &f, source, out, err);
+        if (s == SB_CORRUPT) *out_found = false; /* damaged there: the hub has it whole */
     }
     sb_local_deinit(&f);
-    return s == SB_NOT_FOUND && !*out_found ? SB_OK : s;
+    return *out_found || (s != SB_NOT_FOUND && s != SB_CORRUPT) ? s : SB_OK;
 }

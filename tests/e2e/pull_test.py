@@ -427,7 +427,10 @@ def registering():
          pin("cached-q8_0")["checked"] == "cache", (d, hub.log))
     with open(repo + "blobs/" + sha, "ab") as f:
         f.write(b"\0" * 64)
-    case("a cached file that is not its name", sobre("pull", "hf:org/Cached", "--name", "c2").failed("SHA-256"))
+    hub.repos["org/Cached"] = {"Cached-Q8_0.gguf": File(data)}
+    d = sobre("pull", "hf:org/Cached", "--name", "c2")
+    case("a cached file that is not its name: the hub's is taken", d.code == 0 and holds("c2", data) and
+         not os.path.islink(path_of("c2.gguf")), d)
 
 
 def from_packages():
