@@ -136,7 +136,10 @@ static sb_status print_larger(const listing *l, sb_error *err)
     sb_catalog_row row;
     const uint64_t beyond = sb_catalog_find("smollm2-135m", &row) ? row.bytes : 0;
     const sb_status s = sb_advice_larger(beyond, &line, err);
-    if (s == SB_OK && line.n) sb_out_addf(l->out, "%s\n", line.p);
+    if (s == SB_OK && line.n) {
+        sb_out_say(l->out, "%s", line.p);
+        sb_out_add(l->out, "\n", 1);
+    }
     sb_buf_deinit(&line);
     return s;
 }

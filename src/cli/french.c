@@ -53,7 +53,7 @@ bool sb_french_wanted(void)
     return names_french(locale, strlen(locale));
 }
 
-/* Bytes of the conversion at p ("%-24s", "%.1f", "%zu"), 0 when there is none; *kind: its letter. */
+/* Bytes of the conversion at p ("%-24s", "%.1f", "%zu") or 0; *kind: its letter. */
 static size_t conversion(const char *p, char *kind)
 {
     if (*p != '%' || p[1] == '%') return 0;

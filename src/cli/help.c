@@ -29,7 +29,7 @@ static size_t width_of(const char *text, size_t n)
     return w;
 }
 
-/* Bytes up to the blank where a line may break; not before French marks, nor inside their quotes. */
+/* Bytes up to the blank where a line may break: not before French marks, nor in their quotes. */
 static size_t word_of(const char *text)
 {
     size_t n = strcspn(text, " ");

@@ -32,6 +32,7 @@ struct sb_editor {
     sb_buf pasted;
     sb_input *in;
     const char *prompt;
+    locale_t utf8, before;
     int out_fd;
     bool smart;   /* the terminal knows escape sequences */
     bool is_open; /* the terminal is in libedit's modes */
@@ -254,11 +255,16 @@ static void load_history(sb_editor *e)
 sb_status sb_editor_open(sb_editor **out, sb_input *in, sb_error *err)
 {
     const char *term = getenv("TERM");
-    if (!setlocale(LC_CTYPE, "C.UTF-8") && !setlocale(LC_CTYPE, "")) (void)0;
-    if (MB_CUR_MAX < 4)
+    const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (utf8 == (locale_t)0)
         return SB_FAIL(err, SB_UNSUPPORTED, "no UTF-8 locale: lines are read as they come");
     sb_editor *e = sb_calloc(1, sizeof *e);
-    if (!e) return SB_FAIL(err, SB_NO_MEMORY, "line editing: out of memory");
+    if (!e) {
+        freelocale(utf8);
+        return SB_FAIL(err, SB_NO_MEMORY, "line editing: out of memory");
+    }
+    e->utf8 = utf8;
+    e->before = uselocale(utf8); /* of this thread, and of characters alone: no decimal changes */
     sb_buf_init(&e->pasted, SB_MAX_LINE_BYTES, "pasted text");
     e->in = in;
     e->out_fd = isatty(STDOUT_FILENO) ? STDOUT_FILENO : STDERR_FILENO;
@@ -280,6 +286,8 @@ void sb_editor_close(sb_editor *e)
     if (!e) return;
     if (e->el) e->lib.el_end(e->el);
     if (e->history) e->lib.history_end(e->history);
+    (void)uselocale(e->before);
+    freelocale(e->utf8);
     sb_buf_deinit(&e->history_path);
     sb_buf_deinit(&e->pasted);
     sb_free(e);

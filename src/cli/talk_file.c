@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * talk_file.c - a conversation as JSON on disk, written whole or not at all, read as a stranger's. */
+ * talk_file.c - a conversation as JSON on disk: written whole or not at all, read as a stranger's.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
