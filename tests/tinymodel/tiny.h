@@ -11,8 +11,8 @@
 #define SB_TESTS_TINY_H
 #include "gguf/writer.h"
 
-/* One thing that a model shall have otherwise. Named is a key ("qwen2.block_count") or a tensor; what
- * the model has not is added. */
+/* One thing that a model shall have otherwise. Named is a key ("qwen2.block_count") or a tensor;
+ * what the model has not is added. */
 typedef struct sb_tiny_change {
     const char *name;
     enum {
