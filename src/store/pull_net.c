@@ -291,6 +291,18 @@ static sb_status pull_files(net *n, bool *out_already, sb_error *err)
     return sb_place_finish(&n->place, &n->want, err);
 }
 
+/* Whoever has the model need not worry that its host is away. */
+static sb_status say_it_is_here(const sb_pulling *p, sb_status why, sb_error *err)
+{
+    sb_buf path;
+    sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of a model");
+    if (p->name && sb_store_name_ok(p->name) &&
+        sb_store_resolve(p->store, p->name, &path, NULL) == SB_OK)
+        (void)sb_error_prefix(err, why, "'%s' is here, but its source cannot be asked", p->name);
+    sb_buf_deinit(&path);
+    return why;
+}
+
 sb_status sb_pull_net(const sb_pulling *p, sb_pull_result *out, sb_error *err)
 {
     const bool hub = p->source.kind == SB_SOURCE_HUB;
@@ -307,5 +319,5 @@ sb_status sb_pull_net(const sb_pulling *p, sb_pull_result *out, sb_error *err)
         n.want = (sb_pin){0};
     }
     net_deinit(&n);
-    return s;
+    return s == SB_IO ? say_it_is_here(p, s, err) : s;
 }

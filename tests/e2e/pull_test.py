@@ -249,6 +249,8 @@ def broken_hosts():
     case("asked to wait too long", d.failed("86000 s"), d)
     d = pull("down", first=[(503, {})] * 99)
     case("never right: given up", d.failed("503", "tries"), d)
+    d = sobre("pull", "hf:org/cut", "--name", "cut", env={"HF_ENDPOINT": "http://127.0.0.1:9"})
+    case("what is here and cannot be asked about", d.failed("'cut' is here"), d)
     d = pull("rot", body=data[:-1] + b"!")
     case("other bytes than the hash says", d.failed("SHA-256", "not used") and hidden("rot") == [] and
          not os.path.exists(path_of("rot.gguf")), (d, os.listdir(MODELS)))
