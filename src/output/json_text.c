@@ -92,6 +92,7 @@ sb_str sb_json_get(sb_str object, sb_str key)
 sb_status sb_json_compact(sb_buf *out, sb_str s, sb_error *err)
 {
     size_t from = 0;
+    if (s.n == 0) return SB_OK;
     for (size_t i = 0; i < s.n;) {
         if (s.p[i] == '"') {
             i += string_bytes(s.p + i, s.n - i);
@@ -152,6 +153,7 @@ sb_status sb_json_unquote(sb_buf *out, sb_str s, sb_error *err)
 sb_status sb_json_quote(sb_buf *out, sb_str text, sb_error *err)
 {
     static const char special[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
+    if (text.n == 0) return sb_buf_add(out, "\"\"", 2, err);
     SB_TRY(sb_buf_add(out, "\"", 1, err));
     size_t from = 0;
     for (size_t i = 0; i < text.n; i++) {

@@ -478,16 +478,17 @@ static const sb_output_edge *last_edge(const sb_output *p)
     return NULL;
 }
 
-/* A closing marker that was cut off counts as the end. */
+/* A closing marker that was cut off counts as the end; in free text it would be part of it. */
 static void skip_cut_marker(sb_output *p)
 {
     const size_t left = p->in.n - p->at;
-    if (p->mode == SB_MODE_RAW || p->mode == SB_MODE_CODE)
-        return; /* it would be part of the text */
-    for (int32_t i = 0; left && i < p->n_edges; i++)
-        if (strlen(p->edges[i]->literal) > left &&
-            memcmp(p->edges[i]->literal, p->in.p + p->at, left) == 0)
-            p->at = p->in.n;
+    if (left == 0 || p->mode == SB_MODE_RAW || p->mode == SB_MODE_CODE) return;
+    for (int32_t i = 0; i < p->n_edges; i++) {
+        const char *literal = p->edges[i]->literal;
+        if (strlen(literal) <= left || memcmp(literal, p->in.p + p->at, left) != 0) continue;
+        p->at = p->in.n;
+        return;
+    }
 }
 
 sb_status sb_output_finish(sb_output *p, sb_error *err)
