@@ -17,7 +17,8 @@ from template_cases import VARS, constructs, contexts, environment
 
 def builtin():
     """(name, text) of src/prompt/builtin.def."""
-    with open("src/prompt/builtin.def", encoding="utf-8") as f:
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with open(f"{root}/src/prompt/builtin.def", encoding="utf-8") as f:
         text = f.read()
     for name, body in re.findall(r'X\("([^"]+)",((?:\s*"(?:[^"\\]|\\.)*")+)\)', text):
         pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', body)

@@ -328,6 +328,13 @@ b' | safe | indent) + '>' }} {{ ['<' | safe, '>'] | join('&') }}
 {% set a, b = 1, 2 %}{% set (c, d2) = (3, 4) %}{{ a }}{{ b }}{{ c }}{{ d2 }}{% set a, b = b, a %}{{ a }}{{ b }}
 {% set v | trim | upper %}  x{{ n }} {% endset %}[{{ v }}]{% filter trim | replace('a', 'b') %} aa {% endfilter %}
 {{ (xs | sort)[0] }} {{ words | sort(reverse=true) | join }} {{ rows | sort(attribute='v,k') | map(attribute='k') | join(',') }} {{ rows | map(attribute='k') | map('upper') | join(',') }} {{ words | map('length') | list }} {{ words | map('replace', 'p', 'b') | list }} {{ rows | sum(attribute='v') }} {{ rows | max(attribute='v') }} {{ words | min }}
+{{ 3.0 is odd }} {{ 2.5 is odd }} {{ 2.5 is even }} {{ 5.0 is divisibleby 2.5 }} {{ -3 is odd }}
+{{ nope[1:] }}
+{{ d[:2] }}
+{{ n[1:] }}
+{{ nope | int(7) }}
+{{ nope | float }}
+{{ xs | indent }}
 {{ 7 // 2 }} {{ -7 // 2 }} {{ 7.5 // 2 }} {{ -7 % 3 }} {{ 7.5 % 2 }} {{ 2 ** 3 ** 2 }} {{ -2 ** 2 }} {{ 10 / 4 }} {{ 6 / 2 }} {{ 0.1 + 0.2 }} {{ 1e3 }} {{ 3 * 'ab' }} {{ true + 1 }} {{ 1 == true }} {{ '1' == 1 }} {{ none == false }}
 {{ 1 in [1, 2] and 3 not in [1, 2] }} {{ not 1 in [1] }} {{ 'a' in 'abc' }} {{ 'a' in d }} {{ none in [none] }} {{ '' in 'a' }} {{ 1 == 1 == 1 }} {{ 1 < 2 < 3 }} {{ 'b' > 'a' }} {{ [1, 2] == [1, 2] }} {{ {'a': 1} == {'a': 1.0} }} {{ (1,) == [1] }}
 {{ 'x' if false }}|{{ ('x' if false) is defined }}|{{ 'a' if 0 else 'b' if 1 else 'c' }}|{{ (1 if yes else 2) + 1 }}

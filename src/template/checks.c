@@ -3,6 +3,8 @@
 #include "base/utf8.h"
 #include "template/tpl.h"
 
+#include <math.h>
+
 #include <utf8proc.h>
 
 /* All cased letters of one case, and at least one of them. */
@@ -20,13 +22,20 @@ static bool all_case(sb_val s, utf8proc_category_t want, utf8proc_category_t not
     return any;
 }
 
+/* odd, even and divisibleby: whether there is a rest (for odd: of 1), or none. */
 static sb_status parity(sb_run *r, sb_val v, const sb_val *by, bool want_odd, bool *out)
 {
     int64_t i, d = 2;
-    if (!sb_val_whole(v, &i) || (by && !sb_val_whole(*by, &d)))
-        return sb_tpl_fail(r, SB_CORRUPT, "a test for whole numbers on a %s", sb_tpl_type_name(v));
-    if (!d) return sb_tpl_fail(r, SB_CORRUPT, "division by zero");
-    *out = (d == -1 ? 0 : i % d) != 0;
+    double x, y = 2;
+    if (!sb_val_number(v, &x) || (by && !sb_val_number(*by, &y)))
+        return sb_tpl_fail(r, SB_CORRUPT, "a test for numbers on a %s", sb_tpl_type_name(v));
+    if (y == 0) return sb_tpl_fail(r, SB_CORRUPT, "division by zero");
+    if (sb_val_whole(v, &i) && (!by || sb_val_whole(*by, &d))) {
+        *out = (d == -1 ? 0 : i % d) != 0;
+    } else {
+        const double rest = x - floor(x / y) * y;
+        *out = want_odd ? rest == 1 : rest != 0;
+    }
     if (!want_odd) *out = !*out;
     return SB_OK;
 }

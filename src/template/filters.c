@@ -117,7 +117,7 @@ static sb_status f_indent(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
         SB_TRY(sb_tpl_arg_int(r, a, 0, "width", 4, &n));
         SB_TRY(sb_text_repeat(r, sb_val_literal(" "), n, &pad));
     }
-    SB_TRY(as_str(r, v, &v));
+    SB_TRY(sb_tpl_arg_str(r, &v, "what is indented"));
     sb_val whole;
     SB_TRY(sb_text_cat(r, v, sb_val_literal("\n"), &whole)); // so that a last empty line counts
     SB_TRY(sb_text_lines(r, whole, false, &lines));
@@ -166,12 +166,19 @@ static sb_status f_length(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 
 /* ---- numbers ---- */
 
+static sb_status need_defined(sb_run *r, sb_val v)
+{
+    if (v.type != SB_VAL_UNDEFINED) return SB_OK;
+    return sb_tpl_fail(r, SB_CORRUPT, "'%.60s' is undefined", v.as.name ? v.as.name : "value");
+}
+
 static sb_status f_int(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
     const sb_val *other = sb_tpl_arg(r, a, 0, "default");
     int64_t base, i = 0;
     double f;
     SB_TRY(sb_tpl_arg_int(r, a, 1, "base", 10, &base));
+    SB_TRY(need_defined(r, v));
     const bool content = sb_val_has_content(v);
     bool ok = sb_val_whole(v, &i) || (sb_val_is_str(v) && sb_tpl_read_int(v, base, &i));
     if (!ok && (v.type == SB_VAL_FLOAT || sb_val_is_str(v))) {
@@ -189,6 +196,7 @@ static sb_status f_float(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 {
     const sb_val *other = sb_tpl_arg(r, a, 0, "default");
     double f = 0;
+    SB_TRY(need_defined(r, v));
     const bool ok = sb_val_number(v, &f) || (sb_val_is_str(v) && sb_tpl_read_float(v, &f));
     *out = (sb_val){.type = SB_VAL_FLOAT, .from_content = sb_val_has_content(v), .as.f = f};
     if (!ok && other) *out = *other;
