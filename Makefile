@@ -15,6 +15,7 @@ all: bootstrap
 
 # Everything that tests need, too.
 everything: bootstrap
+	@tools/bootstrap test
 	@tools/build $(SAN)
 
 bootstrap:
@@ -60,7 +61,8 @@ help:
 	@sed -n 's/^#: //p' Makefile
 
 #: make                    builds build/sobre
-#: make run PROMPT="..."   sets up, builds, pulls the default model once and answers
+#: make run                sets up, builds, pulls the default model once and starts a chat
+#: make run PROMPT="..."   the same, answering once
 #: make test               the same set-up, then every test that needs no GPU
 #: make test-models        end-to-end tests with both catalogue models (Gemma: accepts its terms)
 #: make SAN=address test   the tests under a sanitizer: address (and undefined), thread, memory

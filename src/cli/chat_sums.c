@@ -62,6 +62,11 @@ void sb_chat_sums_show(const sb_chat_room *r)
     if (s->n_turns > 0) {
         sb_out_say(o, "energy: %s", energy);
         sb_out_add(o, "\n", 1);
+        const char *hint = sb_meter_hint(r->host.meter);
+        if (hint) {
+            sb_out_say(o, "%s", hint);
+            sb_out_add(o, "\n", 1);
+        }
     }
     sb_out_flush(o);
 }
