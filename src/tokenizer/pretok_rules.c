@@ -3,9 +3,9 @@
  *
  * A rule is a matcher: how long is the match that begins at p, 0 when none does. What no match
  * covers is a piece of its own, as in the reference. For linear cost a matcher that fails must fail
- * after a few characters, because it is asked again at the next one; the one rule that cannot (white
- * space at the end) has a scan of its own. Regexes try their alternatives in order and take back
- * what a later part needs; where that matters the comment says what is left of it here. */
+ * after a few characters, because it is asked again at the next one; the one rule that cannot
+ * (white space at the end) has a scan of its own. Regexes try their alternatives in order and take
+ * back what a later part needs; where that matters the comment says what is left of it here. */
 #include "base/utf8.h"
 #include "tokenizer/pretok.h"
 #include "tokenizer/unicode.h"

@@ -2,7 +2,7 @@
  * tok_encode.c - text to ids: added tokens first, then the pieces between them, merged one by one.
  *
  * A "gpt2" text is cut by its pre-tokenizer. A "llama" text is one piece in the reference, and so
- * is a line of a "gemma4" text; here they are cut before spaces where no token reaches across (a few
+ * is a line of a "gemma4" text; here they are cut before spaces where no token reaches across (some
  * vocabularies have tokens with a space inside, so the bytes before such spaces are remembered),
  * which gives the same ids from smaller heaps. */
 #include "base/alloc.h"

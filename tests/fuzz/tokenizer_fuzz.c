@@ -2,10 +2,10 @@
  * tokenizer_fuzz.c - libFuzzer entry: text through small vocabularies with every pre-tokenizer, and
  * vocabularies from bytes.
  *
- * Four bytes choose: the kind of model and the mode; the row of pretok.def; how the text is cut into
- * spans; what else the file says. The rest is text, or a vocabulary. What must hold: pieces cover the
- * text; composing twice is composing once; content gives no control token and no marker; spans of
- * one mode are the text of that mode; and text that nothing rewrites decodes to itself. */
+ * Four bytes choose: the kind of model and the mode; the row of pretok.def; how the text is cut
+ * into spans; what else the file says. The rest is text, or a vocabulary. What must hold: pieces
+ * cover the text; composing twice is composing once; content gives no control token and no marker;
+ * spans of one mode are the text of that mode; and text that nothing rewrites decodes to itself. */
 #include "base/alloc.h"
 #include "base/utf8.h"
 #include "tok_vocab.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * split_tool.c - where every split rule cuts, and what composing gives, against the reference.
  *
- * split_tool FILE.jsonl     checks lines {"text": "...", "nfc": "...", "smollm": [1, 5, 2], ...}: the
- *                           composed text, and for pre-tokenizers the bytes of each piece; last
- *                           line: N passed, N failed
+ * split_tool FILE.jsonl     checks lines {"text": "...", "nfc": "...", "smollm": [1, 5, 2], ...}:
+ *                           the composed text (as it is, without nfc), and for pre-tokenizers the
+ *                           bytes of each piece; last line: N passed, N failed
  * split_tool --pieces NAME  reads one JSON string a line, prints the bytes of its pieces
  * split_tool --nfc          reads one JSON string a line, prints it composed */
 #include "base/limits.h"
