@@ -385,7 +385,7 @@ b' | indent(2, true) }}|{{ 'a
 b
 ' | indent(4, false, true) }}|{{ 'a
 b' | indent('> ') }}
-{{ 'hello world foo' | title }} {{ "it's o'neil-x" | title }} {{ 'HELLO' | capitalize }} {{ ['b', 'A', 'c'] | sort | join }} {{ ['a', 'A'] | unique | join }} {{ [1, 1.0, true] | unique | list }} {{ 'aAbB' | list | unique | join }}
+{{ u | title }} {{ '\ufb01x \u00df' | title }} {{ 'hello world foo' | title }} {{ "it's o'neil-x" | title }} {{ 'HELLO' | capitalize }} {{ ['b', 'A', 'c'] | sort | join }} {{ ['a', 'A'] | unique | join }} {{ [1, 1.0, true] | unique | list }} {{ 'aAbB' | list | unique | join }}
 {{ none is none }} {{ 1 is number }} {{ 'a' is string }} {{ [] is sequence }} {{ {} is mapping }} {{ [] is iterable }} {{ 'a' is iterable }} {{ true is boolean }} {{ 1 is integer }} {{ 1.0 is float }} {{ nope is undefined }} {{ 3 is odd }} {{ 4 is divisibleby 2 }} {{ 1 is sameas 1 }} {{ true is sameas true }} {{ 'a' is in 'abc' }} {{ 2 is eq 2 }} {{ 'ab' is lower }} {{ raise_exception is callable }} {{ 1 is not none }} {{ {} is sequence }} {{ {} is iterable }} {{ nothing is defined }}
 """.strip("\n")
 

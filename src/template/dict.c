@@ -20,8 +20,8 @@ size_t sb_dict_cost(const sb_dict *d)
     return d->index ? 1 : d->n / 16;
 }
 
-/* Keys are strings, numbers, booleans or none; numbers are equal as in Python, and "not a number" to
- * itself, or a dict of those would be one long scan. */
+/* Keys are strings, numbers, booleans or none; numbers are equal as in Python, and "not a number"
+ * to itself, or a dict of those would be one long scan. */
 static bool same_key(sb_val a, sb_val b)
 {
     double x, y;

@@ -58,9 +58,15 @@ static sb_status f_title(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
             end++;
         while (end < v.as.s.n && strchr("- \t\n\r\f\v({[<", v.as.s.p[end]))
             end++;
-        sb_val word;
-        SB_TRY(sb_text_case(r, sb_text_cut(v, from, end - from), SB_CASE_CAPITAL, &word));
-        SB_TRY(sb_text_add(&b, word));
+        size_t first = 1;
+        sb_val part;
+        while (from + first < end && ((unsigned char)v.as.s.p[from + first] & 0xC0) == 0x80)
+            first++;
+        SB_TRY(sb_text_case(r, sb_text_cut(v, from, first), SB_CASE_UPPER, &part));
+        SB_TRY(sb_text_add(&b, part));
+        SB_TRY(sb_text_case(r, sb_text_cut(v, from + first, end - from - first), SB_CASE_LOWER,
+                            &part));
+        SB_TRY(sb_text_add(&b, part));
         from = end;
     }
     *out = sb_text_val(&b);

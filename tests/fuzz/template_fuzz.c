@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * template_fuzz.c - libFuzzer entry: a template and the variables it is rendered with.
  *
- * Input: the template's source, a NUL, then JSON text that becomes the variable `c` and, where it is
- * an object, every variable it names. Checked: segments touch and cover the text; the text is UTF-8;
- * a second render gives the same; and of a byte that only the variables hold, none is ever literal. */
+ * Input: the template's source, a NUL, then JSON text that becomes the variable `c` and, where it
+ * is an object, every variable it names. Checked: segments touch and cover the text; the text is
+ * UTF-8; a second render gives the same; and no byte that only the variables hold is literal. */
 #include "base/alloc.h"
 #include "base/utf8.h"
 #include "template/template.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * starve_test.c - every allocation of a parse and a render fails in turn, once and for good: the call
- * says so, gives everything back, and works when there is memory again. */
+ * starve_test.c - every allocation of a parse and a render fails in turn, once and for good: the
+ * call says so, gives everything back, and works when there is memory again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
