@@ -2,7 +2,8 @@
  * pull_net.c - a model from the hub or from any address, in one file or in shards.
  *
  * Before the first byte is kept, a look at the head of the file tells what it is, how long it is
- * and what its hash should be: one small request, which also learns whether the host knows ranges. */
+ * and what its hash should be: one small request, which also learns whether the host knows
+ * ranges. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

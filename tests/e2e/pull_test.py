@@ -24,9 +24,10 @@ TOKEN = "hf_secretOfTheTest"
 MB = 1 << 20
 hub = Hub()
 room = tempfile.mkdtemp(prefix="sobre-pull-")
-MODELS = os.path.join(room, "home/models")
+HOUSE = os.path.join(room, "home")
+MODELS = os.path.join(HOUSE, "models")
 ENV = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.startswith("HF_")}
-ENV.update(SOBRE_HOME=os.path.join(room, "home"), HF_ENDPOINT=hub.url, HOME=room, XDG_CACHE_HOME=room + "/cache",
+ENV.update(SOBRE_HOME=HOUSE, HF_ENDPOINT=hub.url, HOME=room, XDG_CACHE_HOME=room + "/cache",
            OLLAMA_MODELS=room + "/ollama")
 
 
@@ -148,22 +149,22 @@ def split_set():
          len(pin("big-q4_0")["files"]) == 3 and
          [m["bytes"] for m in json.loads(sobre("list", "--json").out) if m["name"] == "big-q4_0"] == [600003])
     case("and is here the second time", "here already" in sobre("pull", "hf:org/Big").err)
-    subprocess.run([TINY, room + "/home/whole.gguf"], check=True, stdout=subprocess.DEVNULL)
-    pair = shards(open(room + "/home/whole.gguf", "rb").read())
+    subprocess.run([TINY, HOUSE + "/whole.gguf"], check=True, stdout=subprocess.DEVNULL)
+    pair = shards(open(HOUSE + "/whole.gguf", "rb").read())
     for i, part in enumerate(pair):
         hub.plain["/d/real-%05d-of-00002.gguf" % (i + 1)] = File(part)
     d = sobre("pull", hub.url + "/d/real-00001-of-00002.gguf?x=1")
     case("a set from an address", d.code == 0 and pin("real")["bytes"] == sum(map(len, pair)), d)
     ask = ("--raw", "--temp", "0", "-n", "4", "x")
-    whole, split = (sobre("run", "-m", m, *ask) for m in (room + "/home/whole.gguf", "real"))
+    whole, split = (sobre("run", "-m", m, *ask) for m in (HOUSE + "/whole.gguf", "real"))
     case("answers as the whole does", whole.code == split.code == 0 and whole.out == split.out, (whole, split))
-    os.makedirs(room + "/home/set")
+    os.makedirs(HOUSE + "/set")
     for i, part in enumerate(pair):
-        with open(room + "/home/set/near-%05d-of-00002.gguf" % (i + 1), "wb") as f:
+        with open(HOUSE + "/set/near-%05d-of-00002.gguf" % (i + 1), "wb") as f:
             f.write(part)
-    os.symlink("set/near-00001-of-00002.gguf", room + "/home/near-00001-of-00002.gguf")
-    os.symlink("set/near-00002-of-00002.gguf", room + "/home/near-00002-of-00002.gguf")
-    d = sobre("pull", room + "/home/near-00001-of-00002.gguf")
+    os.symlink("set/near-00001-of-00002.gguf", HOUSE + "/near-00001-of-00002.gguf")
+    os.symlink("set/near-00002-of-00002.gguf", HOUSE + "/near-00002-of-00002.gguf")
+    d = sobre("pull", HOUSE + "/near-00001-of-00002.gguf")
     case("a set is registered where its links lie", d.code == 0 and len(pin("near")["files"]) == 2 and
          sobre("run", "-m", "near", *ask).out == whole.out, d)
     del hub.repos["org/Big"][names[1]]
@@ -472,7 +473,7 @@ def proxies_and_tls():
     hub.forget()
     sobre("pull", "http://models.example/p.gguf", "--timeout", "2", env={"http_proxy": hub.url})
     case("a proxy of the environment is asked", [r["path"] for r in hub.log][:1] == ["http://models.example/p.gguf"], hub.log)
-    cert, key = room + "/home/cert", room + "/home/key"
+    cert, key = HOUSE + "/cert", HOUSE + "/key"
     if not shutil.which("openssl"):
         return skip("TLS", "no openssl command")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "1",
@@ -494,7 +495,7 @@ def proxies_and_tls():
 
 
 def advice():
-    root = room + "/home/root"
+    root = HOUSE + "/root"
     os.makedirs(root + "/proc/self")
 
     def larger(total_mb, free_mb):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * store_fuzz.c - any bytes as what pull reads from others: a hub's listing and the choice from it, a
- * pin, and a word of the command line. The first byte says which. */
+ * store_fuzz.c - any bytes as what pull reads from others: a hub's listing and the choice from
+ * it, a pin, and a word of the command line. The first byte says which. */
 #include <stdlib.h>
 #include <string.h>
 
