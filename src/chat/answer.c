@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Tokens at the prompt's end that may hold the marker it ends with. */
@@ -64,6 +65,14 @@ static sb_status tail_of(const sb_answer *a, sb_buf *out, sb_error *err)
     return SB_OK;
 }
 
+/* A conversation grows with each turn, so its length tells the calls of one turn from those of
+ * another, and asking the same again gives the same ids. */
+static void make_id(void *ctx, int32_t i_call, char id[SB_CALL_ID_BYTES])
+{
+    const sb_answer *a = ctx;
+    (void)snprintf(id, SB_CALL_ID_BYTES, "call_%zu_%d", a->r->prompt.n_messages, i_call);
+}
+
 static sb_status open_parser(sb_answer *a, sb_error *err)
 {
     sb_buf tail;
@@ -72,6 +81,7 @@ static sb_status open_parser(sb_answer *a, sb_error *err)
     const sb_output_opts o = {.format = a->format,
                               .prompt_tail = {tail.p, tail.n},
                               .tools = a->r->prompt.tools,
+                              .make_id = make_id,
                               .on_event = on_event,
                               .ctx = a};
     if (s == SB_OK) s = sb_output_new(&a->parser, &o, err);

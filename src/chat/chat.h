@@ -91,7 +91,8 @@ typedef struct sb_token_logprob {
 typedef struct sb_turn {
     sb_buf text;               /* all of the answer, its markers included */
     sb_buf content, reasoning; /* its parts */
-    sb_tool_call *calls;       /* [n_calls] or NULL; every text ends with a NUL, too */
+    sb_tool_call *calls;       /* [n_calls] or NULL; every text ends with a NUL, too; ids are unique
+                                  in a conversation that only grows */
     size_t n_calls;
     int32_t n_cached;           /* of the prompt, kept from the turn before */
     sb_ids prompt_ids, ids;     /* ids: what was generated, the end token excluded */

@@ -92,7 +92,7 @@ static void parts_of_an_answer(void **state)
     is_text(&o.reasoning, "Hm.");
     is_text(&o.content, "I look.");
     assert_int_equal(o.n_calls, 1);
-    assert_string_equal(o.calls[0].id.p, "call_0");
+    assert_string_equal(o.calls[0].id.p, "call_1_0");
     assert_string_equal(o.calls[0].name.p, "now");
     assert_string_equal(o.calls[0].arguments.p, "{\"a\":1}");
     assert_int_equal(o.calls[0].arguments.n, 7);
