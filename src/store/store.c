@@ -194,30 +194,40 @@ static uint64_t bytes_of_set(char *path, uint64_t first_bytes)
     return sum;
 }
 
-/* Fills what is known of models/FILE; false when it is no model. */
-static bool measure(const sb_store *s, int dir_fd, const char *file, sb_store_item *item)
+/* As measure(), of a link: where it leads, and how much lies there. */
+static sb_status measure_link(const sb_store *s, sb_store_item *item, bool *out_model,
+                              sb_error *err)
 {
     struct stat st;
     sb_buf path, target;
-    if (fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
-    item->mtime_s = (int64_t)st.st_mtime;
-    item->bytes = st.st_size > 0 ? (uint64_t)st.st_size : 0;
-    if (!S_ISLNK(st.st_mode)) return S_ISREG(st.st_mode);
     sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of a model");
     sb_buf_init(&target, SB_MAX_PATH_BYTES, "path of a model");
-    bool ok = sb_store_path(s, item->name, &path, NULL) == SB_OK &&
-              read_link(s, path.p, &target, NULL) == SB_OK;
-    if (ok) {
+    sb_status r = sb_store_path(s, item->name, &path, err);
+    if (r == SB_OK) r = read_link(s, path.p, &target, err);
+    if (r == SB_OK) {
         const size_t n = s->models.n;
         item->registered = strncmp(target.p, s->models.p, n) != 0 || target.p[n] != '/';
         item->missing = stat(target.p, &st) != 0;
         item->bytes = item->missing || st.st_size <= 0 ? 0 : (uint64_t)st.st_size;
         if (!item->missing) item->bytes = bytes_of_set(target.p, item->bytes);
-        ok = item->missing || S_ISREG(st.st_mode);
+        *out_model = item->missing || S_ISREG(st.st_mode);
     }
     sb_buf_deinit(&path);
     sb_buf_deinit(&target);
-    return ok;
+    return r == SB_NOT_FOUND ? SB_OK : r; /* it went away meanwhile: no model */
+}
+
+/* Fills what is known of models/FILE; *out_model: it is one. */
+static sb_status measure(const sb_store *s, int dir_fd, const char *file, sb_store_item *item,
+                         bool *out_model, sb_error *err)
+{
+    struct stat st;
+    *out_model = false;
+    if (fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) != 0) return SB_OK;
+    item->mtime_s = (int64_t)st.st_mtime;
+    item->bytes = st.st_size > 0 ? (uint64_t)st.st_size : 0;
+    *out_model = S_ISREG(st.st_mode);
+    return S_ISLNK(st.st_mode) ? measure_link(s, item, out_model, err) : SB_OK;
 }
 
 /* Takes item.name over. */
@@ -242,11 +252,12 @@ static sb_status list_add(const sb_store *s, sb_store_item **items, size_t *n, i
     if (len <= k || strcmp(file + len - k, suffix) != 0) return SB_OK;
     sb_store_item item = {.name = sb_strdup_n(file, len - k)};
     if (!item.name) return SB_FAIL(err, SB_NO_MEMORY, "list of models: no memory");
-    if (!sb_store_name_ok(item.name) || !measure(s, dir_fd, file, &item)) {
-        sb_free(item.name);
-        return SB_OK;
-    }
-    return append(items, n, item, err);
+    bool model = false;
+    const sb_status st =
+        sb_store_name_ok(item.name) ? measure(s, dir_fd, file, &item, &model, err) : SB_OK;
+    if (model && st == SB_OK) return append(items, n, item, err);
+    sb_free(item.name);
+    return st;
 }
 
 /* Adds one entry of the folder if it is a pull that has not ended. */
