@@ -283,7 +283,7 @@ static double mass_of(const float *logits, int32_t n_vocab, const uint32_t *mask
     return sum;
 }
 
-/* Of n candidates, likeliest first, those whose surprise -ln p is nearest to the expected one, until
+/* Of n candidates, likeliest first, those whose surprise -ln p is nearest to the expected one, till
  * they hold the share typical_p of the mass. Surprise rises along the list, so they are a run: it
  * grows from where the list crosses the expected one, the likelier side first on a tie. Returns the
  * run's length and moves *c to its start. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * output_fuzz.c - libFuzzer entry: answers of models under every format.
  *
- * Byte 0 chooses the format, byte 1 what the prompt left open and whether there are tools, byte 2 where the
- * text is cut; the rest is the answer. However it is cut, the events are the same; what comes out as
- * content and reasoning stands in the answer in that order; arguments are JSON objects. */
+ * Byte 0 chooses the format, byte 1 what the prompt left open and whether there are tools, byte 2
+ * where the text is cut; the rest is the answer. However it is cut, the events are the same; what
+ * comes out as content and reasoning stands in the answer in that order; arguments are JSON
+ * objects. */
 #include "output/json_scan.h"
 #include "output/output.h"
 
