@@ -133,16 +133,13 @@ static size_t upper_word(const words *w, const char *p, size_t n)
 /* A word, with one character before it if that may be, in the order the regex tries. */
 static size_t word(const words *w, const char *p, size_t n)
 {
+    static size_t (*const ways[])(const words *, const char *, size_t) = {lower_word, upper_word};
     size_t len, k = 0;
     const bool before = !(bits_at(p, n, &len) & w->not_before);
-    if (before && (k = lower_word(w, p + len, n - len)) > 0)
-        k += len;
-    else if ((k = lower_word(w, p, n)) > 0)
-        ;
-    else if (before && (k = upper_word(w, p + len, n - len)) > 0)
-        k += len;
-    else
-        k = upper_word(w, p, n);
+    for (size_t i = 0; k == 0 && i < SB_ARRAY_LEN(ways); i++) {
+        if (before) k = ways[i](w, p + len, n - len);
+        k = k ? k + len : ways[i](w, p, n);
+    }
     if (k && w->contraction_last) k += contraction_any_case(p + k, n - k);
     return k;
 }
