@@ -17,7 +17,7 @@
     X(el_init)                                                                                     \
     X(el_end)                                                                                      \
     X(el_set)                                                                                      \
-    X(el_get)                                                                                      \
+    X(el_wset)                                                                                     \
     X(el_gets)                                                                                     \
     X(el_line)                                                                                     \
     X(el_resize)                                                                                   \

@@ -218,8 +218,9 @@ static void bind_keys(sb_editor *e)
         {"\\e[H", "ed-move-to-beg"},  {"\\e[F", "ed-move-to-end"},
         {"\\e[1~", "ed-move-to-beg"}, {"\\e[4~", "ed-move-to-end"},
     };
-    (void)e->lib.el_set(e->el, EL_ADDFN, "sobre-paste", "insert what is pasted", insert_paste);
-    (void)e->lib.el_set(e->el, EL_ADDFN, "sobre-break", "insert a line break", insert_break);
+    /* Wide, since libedit never frees the copies that it makes of narrow names. */
+    (void)e->lib.el_wset(e->el, EL_ADDFN, L"sobre-paste", L"insert what is pasted", insert_paste);
+    (void)e->lib.el_wset(e->el, EL_ADDFN, L"sobre-break", L"insert a line break", insert_break);
     for (size_t i = 0; i < SB_ARRAY_LEN(keys); i++)
         (void)e->lib.el_set(e->el, EL_BIND, keys[i][0], keys[i][1], NULL);
 }
