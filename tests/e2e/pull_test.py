@@ -5,6 +5,8 @@ left behind, who saw the token, and how many bytes went over the line."""
 import hashlib
 import json
 import os
+import pty
+import re
 import resource
 import shutil
 import signal
@@ -201,6 +203,28 @@ def resuming():
     case("Ctrl-C: status 130, the part stays", p.wait(20) == 130 and b"interrupted" in err and part_bytes("slow") > MB, err)
     case("rm --partial", sobre("rm", "--partial", "slow").code == 0 and hidden("slow") == [])
     case("and nothing more to remove", sobre("rm", "--partial", "slow").code == 1)
+
+
+def on_a_terminal():
+    hub.repos["org/Seen"] = {"seen.gguf": File(gguf(size=4 * MB), pace=0.03)}
+    master, slave = pty.openpty()
+    p = subprocess.Popen([SOBRE, "pull", "hf:org/Seen"], stdin=subprocess.DEVNULL, stderr=slave,
+                         env={**ENV, "LC_ALL": "C", "TERM": "xterm"})
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(master)
+    lines = shown.decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    case("a terminal sees bytes, rate and time left", p.wait(20) == 0 and
+         any(re.search(r"fetching \[#+\.*\] [0-9.]+ of 4\.2 MB, [0-9.]+ MB/s, \d+ s left", line) for line in lines) and
+         any("pulled, 4.2 MB" in line for line in lines), lines)
 
 
 def changed_file():
@@ -516,7 +540,7 @@ def advice():
 
 
 try:
-    for part in (from_the_hub, choosing, split_set, resuming, changed_file, broken_hosts, refused_before, pins, hostile, disks,
+    for part in (from_the_hub, choosing, split_set, resuming, on_a_terminal, changed_file, broken_hosts, refused_before, pins, hostile, disks,
                  registering, from_packages, proxies_and_tls, advice):
         part()
 finally:
