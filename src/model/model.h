@@ -73,8 +73,8 @@ const char *sb_model_arch_name(const sb_model *m);
 const char *sb_model_arch_list(void);
 /* Index of the weight bound to a slot, or -1. layer -1 for globals. */
 int32_t sb_model_weight(const sb_model *m, sb_tensor_slot slot, int32_t layer);
-/* The first weight in use that holds a number which is not finite, or NULL. Reads them all, allocates
- * nothing: for the error message of a computation that went wrong. */
+/* The first weight in use that holds a number which is not finite, or NULL. Reads them all,
+ * allocates nothing: for the error message of a computation that went wrong. */
 const sb_weight *sb_model_find_broken(const sb_model *m);
 /* Parameters of all tensors (a tied head counts once). */
 uint64_t sb_model_n_params(const sb_model *m);
