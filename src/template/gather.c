@@ -84,7 +84,7 @@ sb_status sb_gather_list(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
 
 sb_status sb_gather_pairs(sb_run *r, sb_val v, sb_list **out)
 {
-    sb_val made;
+    sb_val made = {0};
     SB_TRY(new_list(r, out, &made));
     if (v.type == SB_VAL_UNDEFINED) return SB_OK;
     if (v.type != SB_VAL_DICT)
@@ -117,7 +117,7 @@ sb_status sb_gather_join(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     SB_TRY(sb_tpl_items(r, v, &items));
     if (path && path->type != SB_VAL_NULL) {
         sb_list *l;
-        sb_val made;
+        sb_val made = {0};
         SB_TRY(new_list(r, &l, &made));
         for (size_t i = 0; i < items->n; i++) {
             sb_val part;
@@ -248,7 +248,7 @@ sb_status sb_gather_unique(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     const sb_val *path = sb_tpl_arg(r, a, 1, "attribute");
     const sb_list *from;
     sb_list *l;
-    sb_val made, key;
+    sb_val made = {0}, key;
     sb_dict *seen = sb_dict_new(&r->mem);
     if (!seen) return sb_tpl_oom(r);
     SB_TRY(sb_tpl_items(r, v, &from));
@@ -329,7 +329,7 @@ sb_status sb_gather_map(sb_run *r, sb_val v, const sb_args *a, sb_val *out)
     const sb_list *from;
     sb_list *l;
     int id = -1;
-    sb_val made;
+    sb_val made = {0};
     SB_TRY(new_list(r, &l, &made));
     SB_TRY(sb_val_to_iter(r, made, out));
     if (!sb_val_truth(v)) return SB_OK; // none too, unlike elsewhere
@@ -365,7 +365,7 @@ static sb_status choose(sb_run *r, sb_val v, const sb_args *a, bool by_path, boo
     const sb_list *from;
     sb_list *l;
     int id = -1;
-    sb_val made;
+    sb_val made = {0};
     SB_TRY(new_list(r, &l, &made));
     SB_TRY(sb_val_to_iter(r, made, out));
     if (!sb_val_truth(v)) return SB_OK; // none too, unlike elsewhere

@@ -161,7 +161,7 @@ static sb_status read_list(reader *r, sb_val *out)
     skip_space(r);
     if (take(r, ']')) return SB_OK;
     do {
-        sb_val v;
+        sb_val v = {0};
         SB_TRY(read_value(r, &v));
         if (!sb_list_push(r->mem, l, v)) return sb_region_fail(r->mem, r->err);
     } while (take(r, ','));
@@ -176,7 +176,7 @@ static sb_status read_dict(reader *r, sb_val *out)
     skip_space(r);
     if (take(r, '}')) return SB_OK;
     do {
-        sb_val k, v;
+        sb_val k = {0}, v = {0};
         skip_space(r);
         if (!take(r, '"')) return wrong(r, "a key in quotes expected");
         SB_TRY(read_string(r, &k));
@@ -227,7 +227,7 @@ static sb_status read_value(reader *r, sb_val *out)
 sb_status sb_tpl_json_read(sb_region *mem, sb_str json, sb_val *out, sb_error *err)
 {
     reader r = {.mem = mem, .p = json.p, .n = json.n, .err = err};
-    sb_val v;
+    sb_val v = {0};
     const size_t bad = sb_utf8_valid(json.p, json.n);
     if (bad != json.n) return SB_FAIL(err, SB_INVALID, "JSON, byte %zu: not UTF-8", bad);
     SB_TRY(read_value(&r, &v));

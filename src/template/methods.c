@@ -40,7 +40,7 @@ static sb_status test_affix(sb_run *r, sb_val s, const sb_args *a, bool at_end, 
             yes = has_affix(s, affix->as.list->v[i], at_end);
     } else {
         SB_TRY(sb_tpl_arg_str(r, affix, "the affix"));
-        yes = has_affix(s, *affix, at_end);
+        yes = affix && has_affix(s, *affix, at_end);
     }
     *out = (sb_val){.type = SB_VAL_BOOL, .as.b = yes};
     return SB_OK;
@@ -155,7 +155,7 @@ static sb_status partition(sb_run *r, sb_val s, const sb_args *a, bool from_righ
 static sb_status fill(sb_run *r, unsigned id, sb_val s, const sb_args *a, sb_val *out)
 {
     const sb_val *with = sb_tpl_arg(r, a, 1, NULL);
-    sb_val left, right, mark = sb_val_literal(id == SB_METHOD_zfill ? "0" : " ");
+    sb_val left = {0}, right = {0}, mark = sb_val_literal(id == SB_METHOD_zfill ? "0" : " ");
     int64_t width = 0;
     SB_TRY(sb_tpl_arg_int(r, a, 0, NULL, 0, &width));
     if (with && id != SB_METHOD_zfill) {
