@@ -132,8 +132,8 @@ static void strangers_are_refused(void **state)
         "{\"messages\":[{\"role\":\"god\",\"content\":\"\"}]}",
         "{\"messages\":[{\"role\":\"user\",\"content\":[]}]}",
         "{\"messages\":[{\"role\":\"user\",\"content\":\"\",\"reasoning_content\":\"\"}]}",
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"\"},{\"role\":\"system\",\"content\":\"\"}"
-        "]}",
+        ("{\"messages\":[{\"role\":\"user\",\"content\":\"\"},"
+         "{\"role\":\"system\",\"content\":\"\"}]}"),
         "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}",
         "{\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}",
         "{\"messages\":[]} x",
