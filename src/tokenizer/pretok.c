@@ -46,15 +46,17 @@ const sb_pretok *sb_pretok_at(size_t i)
 
 void sb_pretok_families(char *out, size_t n)
 {
+    static const char more[] = " ...";
     size_t at = 0;
-    if (n) out[0] = 0;
     for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) {
         size_t k = 0;
         while (k < i && memcmp(rows[k].rules, rows[i].rules, sizeof rows[i].rules) != 0)
             k++;
         if (k < i) continue;
-        const int len = snprintf(out + at, n - at, "%s%s", at ? ", " : "", rows[i].name);
-        if (len < 0 || (size_t)len >= n - at) return;
+        const bool fits = at + strlen(rows[i].name) + 2 + sizeof more <= n;
+        const int len =
+            snprintf(out + at, n - at, "%s%s", at && fits ? ", " : "", fits ? rows[i].name : more);
+        if (!fits || len < 0) return;
         at += (size_t)len;
     }
 }

@@ -41,7 +41,8 @@ typedef struct sb_pretok {
 const sb_pretok *sb_pretok_find(sb_str name);
 /* The rows in order: NULL after the last. */
 const sb_pretok *sb_pretok_at(size_t i);
-/* Writes the names of the distinct splits, the oldest name of each, with ", " between them. */
+/* Writes the names of the distinct splits to out[n] (n >= 8), the first name of each, with ", "
+ * between them; "..." ends a list that does not fit. */
 void sb_pretok_families(char *out, size_t n);
 
 /* pretok_rules.c: length of the first piece a rule cuts from p[n] (n > 0): its match there, or what
