@@ -243,7 +243,7 @@ static sb_status find_pre(sb_tokenizer *t, sb_str name, sb_error *err)
     t->pre_missing = name.n == 0;
     t->pre = t->pre_missing ? sb_pretok_find((sb_str){"default", 7}) : sb_pretok_find(name);
     if (!t->pre) {
-        char known[112]; // the line also names the file
+        char known[72]; // the line also names the file, and has its limit
         sb_pretok_families(known, sizeof known);
         return SB_FAIL(err, SB_UNSUPPORTED, "pre-tokenizer '%.*s' is none of: %s",
                        (int)(name.n < 24 ? name.n : 24), name.p, known);
