@@ -53,6 +53,7 @@ fuzz:
 
 reference:
 	@tools/reference
+	@tools/check-tokenizers --golden
 
 clean:
 	rm -rf build build-address build-thread build-memory build-fuzz
