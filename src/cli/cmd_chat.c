@@ -185,7 +185,7 @@ static sb_status open_room(sb_chat_room *r, sb_error *err)
     if (!sb_chat_has_template(r->host.chat))
         return SB_FAIL(
             err, SB_NOT_FOUND,
-            "'%.60s' has no chat template: give one by --template NAME|FILE (%.100s), or "
+            "'%.60s' has no chat template: give one by --template NAME|FILE (%.200s), or "
             "let `sobre run` continue a text",
             r->host.name, sb_prompt_builtin_list());
     if (system) SB_TRY(sb_talk_set_system(&r->talk, (sb_str){system, strlen(system)}, err));

@@ -134,6 +134,24 @@ static void put_tokenizer(inspection *in)
     sb_json_put(in->all, "tokenizer", o, &in->ok);
 }
 
+/* The name under which this template is published, new lines at its end aside; NULL if it is not. */
+static sb_status find_published(sb_str text, const char **out, sb_error *err)
+{
+    static const char *const known[][2] = {
+#define X(sha256, name) {sha256, name},
+#include "cli/templates.def"
+#undef X
+    };
+    char hex[SB_SHA256_HEX_BYTES];
+    while (text.n && text.p[text.n - 1] == '\n')
+        text.n--;
+    SB_TRY(sb_sha256_bytes(text.p, text.n, NULL, NULL, hex, err));
+    *out = NULL;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i][0], hex) == 0) *out = known[i][1];
+    return SB_OK;
+}
+
 static sb_status put_template(inspection *in, sb_error *err)
 {
     sb_str s = {NULL, 0};
@@ -142,10 +160,12 @@ static sb_status put_template(inspection *in, sb_error *err)
         sb_json_put(in->all, "chat_template", json_null(), &in->ok);
         return SB_OK;
     }
+    const char *published;
     SB_TRY(sb_sha256_bytes(s.p, s.n, NULL, NULL, hex, err));
+    SB_TRY(find_published(s, &published, err));
     sb_json_put(in->all, "chat_template",
-                json_pack("{s:s, s:I, s:o}", "sha256", hex, "bytes", (json_int_t)s.n, "text",
-                          sb_json_text(s)),
+                json_pack("{s:s, s:I, s:s?, s:o}", "sha256", hex, "bytes", (json_int_t)s.n,
+                          "published_as", published, "text", sb_json_text(s)),
                 &in->ok);
     return SB_OK;
 }
@@ -238,6 +258,12 @@ static void say_template(sb_out *o, const json_t *t)
     sb_out_addf(o, "chat template, %lld bytes, SHA-256 %s\n",
                 (long long)json_integer_value(json_object_get(t, "bytes")),
                 json_string_value(json_object_get(t, "sha256")));
+    const char *known = json_string_value(json_object_get(t, "published_as"));
+    if (known)
+        sb_out_addf(o, "  published as %s\n", known);
+    else
+        sb_term_say("this chat template is none of the published ones that are known here: read it "
+                    "before you trust it");
     sb_str rest = {json_string_value(text), json_string_length(text)};
     while (rest.n > 0) {
         const char *end = memchr(rest.p, '\n', rest.n);

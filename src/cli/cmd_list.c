@@ -34,7 +34,7 @@ typedef struct listing {
 static void print_text(sb_out *o, const list_row *r)
 {
     char size[32];
-    (void)snprintf(size, sizeof size, "%s%.1f", r->exact ? "" : "~", (double)r->bytes / 1e6);
+    (void)snprintf(size, sizeof size, r->exact ? "%.1f" : "~%.0f", (double)r->bytes / 1e6);
     const char *state = r->missing         ? "missing"
                         : r->registered    ? "registered"
                         : r->here          ? "here"
