@@ -134,7 +134,7 @@ static void put_tokenizer(inspection *in)
     sb_json_put(in->all, "tokenizer", o, &in->ok);
 }
 
-/* The name under which this template is published, new lines at its end aside; NULL if it is not. */
+/* The name under which this template is published, new lines at its end aside, or NULL. */
 static sb_status find_published(sb_str text, const char **out, sb_error *err)
 {
     static const char *const known[][2] = {
@@ -260,10 +260,10 @@ static void say_template(sb_out *o, const json_t *t)
                 json_string_value(json_object_get(t, "sha256")));
     const char *known = json_string_value(json_object_get(t, "published_as"));
     if (known)
-        sb_out_addf(o, "  published as %s\n", known);
+        sb_out_say(o, "  published as %s", known);
     else
-        sb_term_say("this chat template is none of the published ones that are known here: read it "
-                    "before you trust it");
+        sb_out_say(o, "  none of the published templates known here: read it before you trust it");
+    sb_out_add(o, "\n", 1);
     sb_str rest = {json_string_value(text), json_string_length(text)};
     while (rest.n > 0) {
         const char *end = memchr(rest.p, '\n', rest.n);

@@ -182,7 +182,7 @@ def templates(room, model):
     page = json.loads(sobre("inspect", "--json", path).stdout)["chat_template"]
     p = sobre("inspect", path)
     case("inspect warns of a template nobody published", page["published_as"] is None and p.returncode == 0 and
-         b"none of the published ones" in p.stderr, shown(p))
+         b"none of the published templates" in p.stdout, shown(p))
     case("inspect shows the template and its hash", page["text"] == poisoned and len(page["sha256"]) == 64, page)
     p = ask("{% set _ = messages.append({'role': 'user', 'content': 'more'}) %}{{ messages[-1].content }}", "--json")
     case("a template that changes the messages", p.returncode in (0, 1), shown(p))
