@@ -465,8 +465,8 @@ sb_status sb_tpl_parse_unary(sb_parser *p, bool filters, sb_node **out)
 
 enum { LEVEL_SUM, LEVEL_CAT, LEVEL_PRODUCT, LEVEL_POWER, N_LEVELS };
 
-/* The operator of a level at the current token, or -1. */
-static int op_at(const sb_parser *p, int level)
+/* The operator of `lowest` or a tighter level at the current token, or -1. */
+static int op_at(const sb_parser *p, int lowest, int *level)
 {
     static const struct {
         const char *text;
@@ -476,19 +476,24 @@ static int op_at(const sb_parser *p, int level)
                {"/", LEVEL_PRODUCT, SB_OP_DIV}, {"//", LEVEL_PRODUCT, SB_OP_FLOOR},
                {"%", LEVEL_PRODUCT, SB_OP_MOD}, {"**", LEVEL_POWER, SB_OP_POW}};
     for (size_t i = 0; i < SB_ARRAY_LEN(ops); i++)
-        if (ops[i].level == level && sb_tpl_is_op(p, ops[i].text)) return ops[i].op;
+        if (ops[i].level >= lowest && sb_tpl_is_op(p, ops[i].text)) {
+            *level = ops[i].level;
+            return ops[i].op;
+        }
     return -1;
 }
 
-static sb_status parse_level(sb_parser *p, int level, sb_node **out)
+/* Climbs: a level takes a frame of the stack only where one of its operators stands. */
+static sb_status parse_binary(sb_parser *p, int lowest, sb_node **out)
 {
-    if (level == N_LEVELS) return sb_tpl_parse_unary(p, true, out);
     sb_node *a, *b;
-    SB_TRY(parse_level(p, level + 1, &a));
-    for (int op; (op = op_at(p, level)) >= 0;) {
+    SB_TRY(sb_tpl_parse_unary(p, true, &a));
+    for (int op, level; (op = op_at(p, lowest, &level)) >= 0;) {
         const sb_token at = p->tok;
         SB_TRY(sb_tpl_next(p));
-        SB_TRY(parse_level(p, level + 1, &b));
+        SB_TRY(sb_tpl_enter(p));
+        SB_TRY(parse_binary(p, level + 1, &b));
+        p->depth--;
         SB_TRY(make(p, SB_N_BINARY, &at, a, b, &a));
         a->op = (uint8_t)op;
     }
@@ -521,7 +526,7 @@ static sb_status parse_compare(sb_parser *p, sb_node **out)
 {
     sb_node *a;
     const sb_token at = p->tok;
-    SB_TRY(parse_level(p, 0, &a));
+    SB_TRY(parse_binary(p, 0, &a));
     sb_node *n = NULL, **tail = NULL;
     for (;;) {
         int op;
@@ -535,7 +540,7 @@ static sb_status parse_compare(sb_parser *p, sb_node **out)
         }
         SB_TRY(sb_tpl_node(p, SB_N_ARG, &op_tok, tail));
         (*tail)->op = (uint8_t)op;
-        SB_TRY(parse_level(p, 0, &(*tail)->a));
+        SB_TRY(parse_binary(p, 0, &(*tail)->a));
         SB_TRY(sb_tpl_close(p, *tail));
         tail = &(*tail)->next;
     }
