@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * replay.c - feeds a fuzz target the files of its kept corpus: `make test` without a fuzzer.
  *
- * Usage: NAME_replay FOLDER - every file in it, and the empty input, on a stack of 256 KB. Prints how
- * many; a target that finds something wrong stops the program. */
+ * Usage: NAME_replay FOLDER - every file in it, and the empty input, on a stack of 256 KB. Prints
+ * how many; a target that finds something wrong stops the program. */
 #include <dirent.h>
 #include <pthread.h>
 #include <stdint.h>
