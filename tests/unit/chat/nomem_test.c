@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * nomem_test.c - every allocation of loading a model and of one turn fails, once and for good.
  *
- * The heap's door is wrapped: the n-th request is refused, for every n until all are granted. What
+ * The n-th request is refused, for every n until all are granted. What
  * is asked for then must say so, give everything back, and work when memory is there again, to the
  * same ids. That goes through every library room: file, vocabulary, template, plan, weights,
  * prompt, sampler, stops, output. */
-#include "base/alloc.h"
 #include "chat/chat.h"
+#include "starve.h"
 #include "tiny.h"
 
 #include <setjmp.h>
@@ -15,84 +15,9 @@
 #include <stdint.h>
 // cmocka wants the four above first
 #include <cmocka.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static atomic_long n_granted_first = -1; /* requests that still succeed; -1: all */
-static atomic_bool for_good, was_refused;
-static atomic_long n_live;
-
-static bool granted(void)
-{
-    if (atomic_load(&n_granted_first) < 0) return true;
-    const long left = atomic_fetch_sub(&n_granted_first, 1);
-    if (left > 0) return true;
-    atomic_store(&was_refused, true);
-    atomic_store(&n_granted_first, atomic_load(&for_good) ? 0 : -1);
-    return false;
-}
-
-static void *live(void *p)
-{
-    if (p) atomic_fetch_add(&n_live, 1);
-    return p;
-}
-
-void *__real_sb_alloc(size_t n, size_t size);
-void *__real_sb_calloc(size_t n, size_t size);
-void *__real_sb_realloc(void *p, size_t n, size_t size);
-char *__real_sb_strdup_n(const char *p, size_t n);
-void *__real_sb_big_alloc(size_t bytes);
-void __real_sb_free(void *p);
-void __real_sb_big_free(void *p, size_t bytes);
-void *__wrap_sb_alloc(size_t n, size_t size);
-void *__wrap_sb_calloc(size_t n, size_t size);
-void *__wrap_sb_realloc(void *p, size_t n, size_t size);
-char *__wrap_sb_strdup_n(const char *p, size_t n);
-void *__wrap_sb_big_alloc(size_t bytes);
-void __wrap_sb_free(void *p);
-void __wrap_sb_big_free(void *p, size_t bytes);
-
-void *__wrap_sb_alloc(size_t n, size_t size)
-{
-    return granted() ? live(__real_sb_alloc(n, size)) : NULL;
-}
-
-void *__wrap_sb_calloc(size_t n, size_t size)
-{
-    return granted() ? live(__real_sb_calloc(n, size)) : NULL;
-}
-
-void *__wrap_sb_realloc(void *p, size_t n, size_t size)
-{
-    if (!granted()) return NULL;
-    void *q = __real_sb_realloc(p, n, size);
-    return p ? q : live(q);
-}
-
-char *__wrap_sb_strdup_n(const char *p, size_t n)
-{
-    return granted() ? live(__real_sb_strdup_n(p, n)) : NULL;
-}
-
-void *__wrap_sb_big_alloc(size_t bytes)
-{
-    return granted() ? live(__real_sb_big_alloc(bytes)) : NULL;
-}
-
-void __wrap_sb_free(void *p)
-{
-    if (p) atomic_fetch_sub(&n_live, 1);
-    __real_sb_free(p);
-}
-
-void __wrap_sb_big_free(void *p, size_t bytes)
-{
-    if (p) atomic_fetch_sub(&n_live, 1);
-    __real_sb_big_free(p, bytes);
-}
 
 static char path[128];
 static sb_pool *pool;
@@ -142,18 +67,6 @@ static sb_status open_chat(sb_chat **out, sb_precision precision, sb_error *err)
     return sb_chat_open(out, path, &o, err);
 }
 
-static void refuse_from(long n, bool always)
-{
-    atomic_store(&was_refused, false);
-    atomic_store(&for_good, always);
-    atomic_store(&n_granted_first, n);
-}
-
-static void refuse_nothing(void)
-{
-    atomic_store(&n_granted_first, -1);
-}
-
 /* What a refused request may end with: nothing else than that, in a line. */
 static void assert_said_so(sb_status s, const sb_error *err, long n)
 {
@@ -163,17 +76,17 @@ static void assert_said_so(sb_status s, const sb_error *err, long n)
 
 static long sweep_open(sb_precision precision, bool always)
 {
-    const long before = atomic_load(&n_live);
+    const long before = starve_live();
     for (long n = 0;; n++) {
         sb_chat *chat = NULL;
         sb_error err = {0};
-        refuse_from(n, always);
+        starve_from(n, always);
         const sb_status s = open_chat(&chat, precision, &err);
-        refuse_nothing();
+        const bool refused = starve_end();
         if (s == SB_OK) sb_chat_close(chat);
-        if (atomic_load(&n_live) != before)
-            fail_msg("allocation %ld refused: %ld blocks lost", n, atomic_load(&n_live) - before);
-        if (!atomic_load(&was_refused)) {
+        if (starve_live() != before)
+            fail_msg("allocation %ld refused: %ld blocks lost", n, starve_live() - before);
+        if (!refused) {
             assert_int_equal(s, SB_OK);
             return n;
         }
@@ -212,14 +125,14 @@ static void sweep_turn(sb_chat *chat, const sb_turn_request *r, bool always)
     sb_error err = {0};
     if (sb_chat_turn(chat, r, &good, &err) != SB_OK) fail_msg("%s", err.msg);
     assert_true(good.ids.n > 0);
-    const long before = atomic_load(&n_live);
+    const long before = starve_live();
     long n = 0;
     for (;; n++) {
-        refuse_from(n, always);
+        starve_from(n, always);
         const sb_status s = sb_chat_turn(chat, r, &out, &err);
-        refuse_nothing();
+        const bool refused = starve_end();
         if (s == SB_OK) sb_turn_deinit(&out);
-        if (!atomic_load(&was_refused)) break;
+        if (!refused) break;
         assert_said_so(s, &err, n);
         assert_int_equal(sb_chat_turn(chat, r, &out, &err), SB_OK);
         assert_int_equal(out.ids.n, good.ids.n);
@@ -227,7 +140,7 @@ static void sweep_turn(sb_chat *chat, const sb_turn_request *r, bool always)
         sb_turn_deinit(&out);
     }
     assert_true(n > 10);
-    assert_true(atomic_load(&n_live) <= before + 2); /* the ids a chat keeps may have grown */
+    assert_true(starve_live() <= before + 2); /* the ids a chat keeps may have grown */
     sb_turn_deinit(&good);
 }
 

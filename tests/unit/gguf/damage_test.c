@@ -6,9 +6,9 @@
  * beyond. A second test makes each allocation fail in turn. */
 #include "gguf_build.h"
 
-#include "base/alloc.h"
 #include "gguf/internal.h"
 #include "gguf/writer.h"
+#include "starve.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,43 +206,6 @@ static void random_pairs(void **state)
     sb_buf_deinit(&file);
 }
 
-static int n_before_failure = -1; // allocations that still succeed; -1: all of them
-
-static bool may_allocate(void)
-{
-    if (n_before_failure < 0) return true;
-    return n_before_failure-- > 0;
-}
-
-void *__real_sb_alloc(size_t n, size_t size);
-void *__real_sb_calloc(size_t n, size_t size);
-void *__real_sb_realloc(void *p, size_t n, size_t size);
-char *__real_sb_strdup_n(const char *p, size_t n);
-void *__wrap_sb_alloc(size_t n, size_t size);
-void *__wrap_sb_calloc(size_t n, size_t size);
-void *__wrap_sb_realloc(void *p, size_t n, size_t size);
-char *__wrap_sb_strdup_n(const char *p, size_t n);
-
-void *__wrap_sb_alloc(size_t n, size_t size)
-{
-    return may_allocate() ? __real_sb_alloc(n, size) : NULL;
-}
-
-void *__wrap_sb_calloc(size_t n, size_t size)
-{
-    return may_allocate() ? __real_sb_calloc(n, size) : NULL;
-}
-
-void *__wrap_sb_realloc(void *p, size_t n, size_t size)
-{
-    return may_allocate() ? __real_sb_realloc(p, n, size) : NULL;
-}
-
-char *__wrap_sb_strdup_n(const char *p, size_t n)
-{
-    return may_allocate() ? __real_sb_strdup_n(p, n) : NULL;
-}
-
 static void every_allocation_fails(void **state)
 {
     (void)state;
@@ -251,9 +214,9 @@ static void every_allocation_fails(void **state)
     for (int n = 0;; n++) {
         sb_gguf *g = NULL;
         sb_error err = {0};
-        n_before_failure = n;
+        starve_from(n, false);
         const sb_status s = sb_gguf_open_bytes(&g, (unsigned char *)file.p, file.n, &err);
-        n_before_failure = -1;
+        (void)starve_end();
         if (s == SB_OK) {
             sb_gguf_close(g);
             break;
@@ -289,9 +252,9 @@ static void every_allocation_of_the_writer_fails(void **state)
         sb_buf out;
         sb_error err = {0};
         sb_buf_init(&out, 1 << 16, "test file");
-        n_before_failure = n;
+        starve_from(n, false);
         const sb_status s = write_small(&out, &err);
-        n_before_failure = -1;
+        (void)starve_end();
         if (s == SB_OK) assert_true(try_bytes(out.p, out.n));
         sb_buf_deinit(&out);
         if (s == SB_OK) break;
@@ -311,9 +274,9 @@ static void a_failed_addition_leaves_no_trace(void **state)
     sb_buf_init(&out, 1 << 16, "test file");
     OK(sb_gguf_writer_new(&w, NULL));
     OK(sb_gguf_add_int(w, "a", SB_GGUF_U32, 1, NULL));
-    n_before_failure = 0; // the key still fits in what is there, the value does not
+    starve_from(0, false); // the key still fits in what is there, the value does not
     const sb_status s = sb_gguf_add_str(w, "b", (sb_str){.p = big, .n = sizeof(big)}, NULL);
-    n_before_failure = -1;
+    (void)starve_end();
     assert_int_equal(s, SB_NO_MEMORY);
     OK(sb_gguf_add_int(w, "c", SB_GGUF_U32, 1, NULL));
     OK(sb_gguf_write_buf(w, 0, &out, NULL));
@@ -355,9 +318,9 @@ static void every_allocation_of_a_set_fails(void **state)
     for (int n = 0;; n++) {
         sb_gguf *g = NULL;
         sb_error err = {0};
-        n_before_failure = n;
+        starve_from(n, false);
         const sb_status s = sb_gguf_open(&g, path, &err);
-        n_before_failure = -1;
+        (void)starve_end();
         if (s == SB_OK) {
             assert_int_equal(sb_gguf_n_shards(g), 2);
             sb_gguf_close(g);

@@ -13,45 +13,9 @@
 #include <cmocka.h>
 
 #include "gguf/writer.h"
+#include "starve.h"
 #include "store/hub.h"
 #include "store/pull.h"
-
-static int n_before_failure = -1; /* allocations that still succeed; -1: all of them */
-
-static bool may_allocate(void)
-{
-    if (n_before_failure < 0) return true;
-    return n_before_failure-- > 0;
-}
-
-void *__real_sb_alloc(size_t n, size_t size);
-void *__real_sb_calloc(size_t n, size_t size);
-void *__real_sb_realloc(void *p, size_t n, size_t size);
-char *__real_sb_strdup_n(const char *p, size_t n);
-void *__wrap_sb_alloc(size_t n, size_t size);
-void *__wrap_sb_calloc(size_t n, size_t size);
-void *__wrap_sb_realloc(void *p, size_t n, size_t size);
-char *__wrap_sb_strdup_n(const char *p, size_t n);
-
-void *__wrap_sb_alloc(size_t n, size_t size)
-{
-    return may_allocate() ? __real_sb_alloc(n, size) : NULL;
-}
-
-void *__wrap_sb_calloc(size_t n, size_t size)
-{
-    return may_allocate() ? __real_sb_calloc(n, size) : NULL;
-}
-
-void *__wrap_sb_realloc(void *p, size_t n, size_t size)
-{
-    return may_allocate() ? __real_sb_realloc(p, n, size) : NULL;
-}
-
-char *__wrap_sb_strdup_n(const char *p, size_t n)
-{
-    return may_allocate() ? __real_sb_strdup_n(p, n) : NULL;
-}
 
 typedef struct room {
     char dir[64], model[96], home[96];
@@ -115,11 +79,9 @@ static void every_allocation_fails(void **state)
     int n_failures = 0;
     for (int n = 0;; n++) {
         sb_error err = {0};
-        n_before_failure = n;
+        starve_from(n, false);
         const sb_status st = whole_life(r, &err);
-        const bool all_made = n_before_failure > 0;
-        n_before_failure = -1;
-        if (all_made) { /* it took fewer than n */
+        if (!starve_end()) { /* it took n at most */
             assert_int_equal(st, SB_OK);
             break;
         }
@@ -139,9 +101,9 @@ static void a_listing_fails(void **state)
     static const char text[] = "{\"siblings\":[{\"rfilename\":\"a.gguf\"}]}";
     sb_hub_repo r;
     sb_error err = {0};
-    n_before_failure = 0;
+    starve_from(0, false);
     const sb_status st = sb_hub_parse(text, sizeof text - 1, &r, &err);
-    n_before_failure = -1;
+    (void)starve_end();
     assert_int_equal(st, SB_NO_MEMORY);
     assert_true(err.msg[0]);
 }

@@ -8,60 +8,11 @@
 
 #include <cmocka.h>
 
-#include "base/alloc.h"
+#include "starve.h"
 #include "template/template.h"
 
 #include <stdbool.h>
 #include <string.h>
-
-static long n_before = -1, n_live; /* requests still granted (-1: all); blocks not given back */
-static bool for_good, was_refused;
-
-static bool granted(void)
-{
-    if (n_before < 0 || n_before-- > 0) return true;
-    was_refused = true;
-    n_before = for_good ? 0 : -1;
-    return false;
-}
-
-static void *live(void *p)
-{
-    n_live += p != NULL;
-    return p;
-}
-
-void *__real_sb_alloc(size_t n, size_t size);
-void *__real_sb_calloc(size_t n, size_t size);
-void *__real_sb_realloc(void *p, size_t n, size_t size);
-void __real_sb_free(void *p);
-void *__wrap_sb_alloc(size_t n, size_t size);
-void *__wrap_sb_calloc(size_t n, size_t size);
-void *__wrap_sb_realloc(void *p, size_t n, size_t size);
-void __wrap_sb_free(void *p);
-
-void *__wrap_sb_alloc(size_t n, size_t size)
-{
-    return granted() ? live(__real_sb_alloc(n, size)) : NULL;
-}
-
-void *__wrap_sb_calloc(size_t n, size_t size)
-{
-    return granted() ? live(__real_sb_calloc(n, size)) : NULL;
-}
-
-void *__wrap_sb_realloc(void *p, size_t n, size_t size)
-{
-    if (!granted()) return NULL;
-    void *q = __real_sb_realloc(p, n, size);
-    return p ? q : live(q);
-}
-
-void __wrap_sb_free(void *p)
-{
-    n_live -= p != NULL;
-    __real_sb_free(p);
-}
 
 /* A bit of everything that takes memory; "big" makes new chunks of the regions. */
 static const char source[] =
@@ -103,19 +54,15 @@ static long sweep(bool always)
 {
     sb_rendered want = {0};
     sb_error err = {0};
-    n_before = -1;
     if (all_of_it(&want, &err) != SB_OK) fail_msg("%s", err.msg);
-    const long held = n_live;
+    const long held = starve_live();
     long n = 0;
     for (;; n++) {
         sb_rendered got = {0};
         err = (sb_error){0};
-        was_refused = false;
-        for_good = always;
-        n_before = n;
+        starve_from(n, always);
         const sb_status s = all_of_it(&got, &err);
-        n_before = -1;
-        if (!was_refused) {
+        if (!starve_end()) {
             assert_int_equal(s, SB_OK);
             assert_string_equal(got.text, want.text);
             sb_rendered_deinit(&got);
@@ -124,10 +71,10 @@ static long sweep(bool always)
         if (s != SB_NO_MEMORY || err.code != s || !err.msg[0])
             fail_msg("allocation %ld: %d %s", n, (int)s, err.msg);
         assert_null(got.text);
-        assert_int_equal(n_live, held);
+        assert_int_equal(starve_live(), held);
     }
     sb_rendered_deinit(&want);
-    assert_int_equal(n_live, 0);
+    assert_int_equal(starve_live(), 0);
     return n;
 }
 
