@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { SHOWN_PATH_BYTES = 160 }; /* leaves room for the rest of an error's line */
@@ -150,10 +151,13 @@ sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err)
     return SB_FAIL(err, SB_IO, "%s: changed or cut short while in use; load it again", shown);
 }
 
+/* Without libc's mmap(): a handler may not call it, and the thread sanitizer takes it for a write
+ * to the page that the other threads read. */
 bool sb_map_patch(const void *at)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     void *p = (void *)((uintptr_t)at & ~(page - 1));
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-    return mmap(p, (size_t)page, PROT_READ, flags, -1, 0) == p;
+    const long got = syscall(SYS_mmap, p, (size_t)page, PROT_READ, flags, -1, 0);
+    return got == (long)(uintptr_t)p;
 }

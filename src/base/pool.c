@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pool.c - fork, join and barrier on three words that change, each with its sleepers.
+ * pool.c - fork, join and signals on three words that change, each with its sleepers.
  *
  * Everything waits in one way: "until this word is no longer what I saw". A waiter looks for a
  * bounded time, counts itself as a sleeper and sleeps in a futex on the word; who changes the word
@@ -63,11 +63,10 @@ struct sb_pool {
     void *ctx;
     bool stop;
     _Atomic uint64_t caller_cpu_ns;
-    word run;     /* changes when a run starts or the pool ends */
-    word done;    /* changes when the last worker of a run is through */
-    word barrier; /* changes when the last thread has arrived */
-    _Alignas(LINE_BYTES) _Atomic uint32_t n_busy;    /* workers still in the run */
-    _Alignas(LINE_BYTES) _Atomic uint32_t n_arrived; /* threads at the barrier */
+    word run;  /* changes when a run starts or the pool ends */
+    word done; /* changes when the last worker of a run is through */
+    word news; /* changes when a thread of the run has something to tell */
+    _Alignas(LINE_BYTES) _Atomic uint32_t n_busy; /* workers still in the run */
     worker workers[];
 };
 
@@ -270,18 +269,19 @@ void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
     atomic_fetch_add_explicit(&p->caller_cpu_ns, used_ns, memory_order_relaxed);
 }
 
-void sb_pool_barrier(sb_pool *p, int i_thread)
+uint32_t sb_pool_mark(const sb_pool *p)
 {
-    (void)i_thread; // a tree barrier would need it; at these counts one word is as fast
-    if (p->n_threads == 1) return;
-    const uint32_t seen = atomic_load(&p->barrier.v);
-    if (atomic_fetch_add(&p->n_arrived, 1) + 1 == (uint32_t)p->n_threads) {
-        // Reset before the word changes: nobody can arrive again until it has.
-        atomic_store(&p->n_arrived, 0);
-        change(&p->barrier);
-    } else {
-        wait_change(&p->barrier, seen, p->roomy);
-    }
+    return atomic_load(&p->news.v);
+}
+
+void sb_pool_wait(sb_pool *p, uint32_t mark)
+{
+    wait_change(&p->news, mark, p->roomy);
+}
+
+void sb_pool_signal(sb_pool *p)
+{
+    change(&p->news);
 }
 
 uint64_t sb_pool_cpu_ns(const sb_pool *p)
