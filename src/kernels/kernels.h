@@ -33,11 +33,17 @@
 #include "base/base.h"
 #include "quant/quant.h"
 
-enum { SB_PANEL = 32, SB_ACT_BLOCK = 32, SB_KV_PAGE = 64, SB_KV_SEGMENT = 256 };
+enum {
+    SB_PANEL = 32,
+    SB_ACT_BLOCK = 32,
+    SB_KV_PAGE = 64,     /* positions of a page */
+    SB_KV_SEGMENT = 256, /* positions of one call of attention */
+    SB_KV_GROUP = 64,    /* dims that share a scale in I8 pages */
+};
 #define SB_ACT_TINY 0x1p-100f
 
 typedef enum sb_act { SB_ACT_F32, SB_ACT_A8, SB_ACT_A16, SB_ACT_COUNT } sb_act;
-typedef enum sb_kv_type { SB_KV_F32, SB_KV_BF16, SB_KV_TYPE_COUNT } sb_kv_type;
+typedef enum sb_kv_type { SB_KV_F32, SB_KV_BF16, SB_KV_I8, SB_KV_TYPE_COUNT } sb_kv_type;
 
 /* Bytes of one activation row of k values, a multiple of 64. k: multiple of 32. */
 size_t sb_act_row_bytes(sb_act act, int64_t k);
@@ -60,14 +66,17 @@ typedef void (*sb_mm_fn)(const sb_mm *m);
  * for this layer and KV head (NULL where the span does not reach), layouts in kernels/pack.h.
  * Per row: score = softcap(scale * q.k) with q.k accumulated by fma over ascending d;
  * m = max; p = exp(score - m); l = sum of p in 16 lanes by position % 16, then halved 8,4,2,1;
- * acc[d] by fma over ascending position. Then merge (state empty when l == 0): M = max(m_run, m),
- * a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a);
- * acc = fma(acc_seg, b, acc_run * a), where the old acc is not read when a is 0. Every zero in m
- * and acc is made +0. The segments of a row may be computed apart, each into an empty state, and
- * joined in order by attn_merge: same bits.
- * The span of a call runs from the least lo to the greatest hi of its rows. Positions outside may
- * hold anything; inside they must be finite: a NaN or infinity there may reach rows that do not
- * see it. Where scores are not finite the call's rows are unspecified; nothing else is touched. */
+ * acc[d] by fma over ascending position. I8 pages hold codes c[d] and, for each group g of 64 dims
+ * (the last may be shorter), a scale s[g]: there q.k starts at 0 and is fma(sum_g, s[g], q.k) for g
+ * ascending, sum_g by fma over the group's ascending d of q[d] * c[d]; and acc[d] is
+ * fma(p * s[g], c[d], acc[d]), p * s[g] rounded. Then merge (state empty when l == 0): M =
+ * max(m_run, m), a = exp(m_run - M), b = exp(m - M); l = fma(l_seg, b, l_run * a); acc =
+ * fma(acc_seg, b, acc_run * a), where the old acc is not read when a is 0. Every zero in m and acc
+ * is made +0. The segments of a row may be computed apart, each into an empty state, and joined in
+ * order by attn_merge: same bits. The span of a call runs from the least lo to the greatest hi of
+ * its rows. Positions outside may hold anything; inside they must be finite: a NaN or infinity
+ * there may reach rows that do not see it. Where scores are not finite the call's rows are
+ * unspecified; nothing else is touched. */
 typedef struct sb_attn {
     const float *q; /* [n_row] rows, q_stride apart, head_dim values, rotated, not scaled */
     size_t q_stride;
@@ -95,6 +104,9 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
  *   exp_f32       y = exp(x), the one polynomial everything here uses (below 1 ulp; what would be
  *                 denormal is 0). Formulas of exp, tanh, silu, gelu, operation by operation:
  *                 ref_math.h.
+ *   hadamard      in place, each run of b values, b the greatest power of two that divides n: for
+ *                 h = 1, 2, .. b / 2, (a, c) at distance h become (a + c, a - c); then
+ *                 *= 1 / sqrtf(b). Of both factors it leaves a dot product as it is.
  *   attn_merge    joins the state (m2, l2, acc2[n]) of later positions into (*m, *l, acc[n]).
  * x, y, g, u may be the same array, not overlap otherwise. NaN comes out as some NaN. */
 #define SB_KERNEL_SLOTS(X)                                                                         \
@@ -111,6 +123,7 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
     X(silu_mul, void, (const float *g, const float *u, float *y, int64_t n))                       \
     X(gelu_mul, void, (const float *g, const float *u, float *y, int64_t n))                       \
     X(exp_f32, void, (const float *x, float *y, int64_t n))                                        \
+    X(hadamard, void, (float *x, int64_t n))                                                       \
     X(attn_merge, void,                                                                            \
       (float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n))
 
@@ -133,6 +146,7 @@ typedef struct sb_kernels {
     sb_level level; /* the strongest level that filled a slot */
 } sb_kernels;
 
+const char *sb_kv_name(sb_kv_type t); /* "f32", "bf16", "int8" */
 const char *sb_level_name(sb_level l);
 /* The strongest level this CPU (and this build) supports. */
 sb_level sb_level_best(void);

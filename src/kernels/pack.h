@@ -4,7 +4,7 @@
  * Purpose     One layout for one row or five hundred: bytes lie in the order they are consumed, so
  *             a thread reads one sequential stream. Packing loses nothing: codes, scales and minima
  *             are the file's own.
- * Byte tables are in pack.c, beside the code that writes them. */
+ * Byte tables are in pack.c, beside the code that writes them, and in kv_page.h. */
 #ifndef SB_KERNELS_PACK_H
 #define SB_KERNELS_PACK_H
 #include "kernels/kernels.h"
@@ -19,9 +19,11 @@ void sb_pack_panel(sb_format f, const unsigned char *rows, size_t row_bytes, int
 
 /* Bytes of one page (64 positions) of keys, or of values, of one KV head. */
 size_t sb_kv_page_bytes(sb_kv_type t, int32_t head_dim);
-/* Stores one position (0..63) of a page; values are rounded to t.
- * Keys:   [4 blocks of 16 positions][head_dim / 2][16 positions][2 dims].
- * Values: [32 position pairs][head_dim][2 positions]. */
+/* Stores one position (0..63) of a page; values are rounded to t, bytes as in kv_page.h. To I8, per
+ * group of SB_KV_GROUP dims: amax = max |x|, code = round_half_even(x * (127 / amax)), scale = amax
+ * / 127; all 0 where amax < SB_ACT_TINY; a group that holds a NaN or an infinity gets codes 0 and
+ * the scale NaN: it shows. Different positions of a page may be stored by different threads at
+ * once. */
 void sb_kv_put_k(sb_kv_type t, void *page, int32_t pos, const float *x, int32_t head_dim);
 void sb_kv_put_v(sb_kv_type t, void *page, int32_t pos, const float *x, int32_t head_dim);
 #endif

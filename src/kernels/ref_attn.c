@@ -6,6 +6,7 @@
  * row does not see is skipped here; a level may give it p = 0 instead, because fma(0, v, acc)
  * changes at most the sign of a zero and every zero that leaves ends as +0. */
 #include "kernels/attn.h"
+#include "kernels/kv_page.h"
 #include "kernels/ref_math.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@
 size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim)
 {
     const size_t rows = (size_t)(n_row < SB_ATTN_ROWS ? n_row : SB_ATTN_ROWS);
-    return rows * (SB_ATTN_STRIDE + (size_t)head_dim) + SB_ATTN_SLACK;
+    return rows * (2 * SB_ATTN_STRIDE + (size_t)head_dim) + SB_ATTN_SLACK;
 }
 
 static float element(sb_kv_type t, const void *page, size_t at)
@@ -28,18 +29,47 @@ static float element(sb_kv_type t, const void *page, size_t at)
     return sb_bf16_to_f32(h);
 }
 
-/* Layouts as in kv_page.c; pos is 0..255 in the segment. */
+/* Layouts as in kv_page.h; pos is 0..255 in the segment. */
 static float key(const sb_attn *a, sb_kv_type t, int32_t pos, int32_t dim)
 {
     const size_t p = (size_t)pos % SB_KV_PAGE, d = (size_t)dim, n = (size_t)a->head_dim;
-    const size_t at = ((p / 16) * (n / 2) + d / 2) * 32 + (p % 16) * 2 + d % 2;
-    return element(t, a->k_page[pos / SB_KV_PAGE], at);
+    const void *page = a->k_page[pos / SB_KV_PAGE];
+    if (t == SB_KV_I8) return (float)((const int8_t *)page)[kv_i8_key_at(n, p, d)];
+    return element(t, page, kv_key_at(n, p, d));
 }
 
 static float value(const sb_attn *a, sb_kv_type t, int32_t pos, int32_t dim)
 {
     const size_t p = (size_t)pos % SB_KV_PAGE, d = (size_t)dim, n = (size_t)a->head_dim;
-    return element(t, a->v_page[pos / SB_KV_PAGE], (p / 2) * 2 * n + 2 * d + p % 2);
+    const void *page = a->v_page[pos / SB_KV_PAGE];
+    if (t == SB_KV_I8) return (float)((const int8_t *)page)[kv_i8_value_at(n, p, d)];
+    return element(t, page, kv_value_at(n, p, d));
+}
+
+/* The scale of a dim of an I8 page. */
+static float scale_of(const sb_attn *a, const void *const *pages, int32_t pos, int32_t dim)
+{
+    const size_t p = (size_t)pos % SB_KV_PAGE, n = (size_t)a->head_dim;
+    float f;
+    memcpy(&f,
+           (const unsigned char *)pages[pos / SB_KV_PAGE] +
+               kv_i8_scale_at(n, p, (size_t)dim / SB_KV_GROUP),
+           sizeof f);
+    return f;
+}
+
+/* q.k of one row and one position. */
+static float dot(const sb_attn *a, sb_kv_type t, const float *q, int32_t pos)
+{
+    const int32_t n = a->head_dim, group = t == SB_KV_I8 ? SB_KV_GROUP : n;
+    float y = 0.0f;
+    for (int32_t d0 = 0; d0 < n; d0 += group) {
+        float sum = 0.0f;
+        for (int32_t d = d0; d < d0 + group && d < n; d++)
+            sum = fmaf(q[d], key(a, t, pos, d), sum);
+        y = t == SB_KV_I8 ? fmaf(sum, scale_of(a, a->k_page, pos, d0), y) : sum;
+    }
+    return y;
 }
 
 /* Turns the scores s[lo..hi) into p = exp(score - max); returns max and the sum of p. */
@@ -101,18 +131,17 @@ static void attn_row(const sb_attn *a, sb_kv_type t, int32_t r)
     float *s = a->scratch, *acc = a->acc + (size_t)r * (size_t)a->head_dim;
     float sum, wa, wb;
     for (int32_t p = lo; p < hi; p++) {
-        float dot = 0.0f;
-        for (int32_t d = 0; d < a->head_dim; d++)
-            dot = fmaf(q[d], key(a, t, p, d), dot);
-        s[p] = a->scale * dot;
+        s[p] = a->scale * dot(a, t, q, p);
         if (a->softcap != 0.0f) s[p] = sb_ref_softcap(s[p], a->softcap);
     }
     const float m = softmax(s, lo, hi, &sum);
     merge_weights(&a->m[r], &a->l[r], m, sum, &wa, &wb);
     for (int32_t d = 0; d < a->head_dim; d++) {
         float seg = 0.0f;
-        for (int32_t p = lo; p < hi; p++)
-            seg = fmaf(s[p], value(a, t, p, d), seg);
+        for (int32_t p = lo; p < hi; p++) {
+            const float w = t == SB_KV_I8 ? s[p] * scale_of(a, a->v_page, p, d) : s[p];
+            seg = fmaf(w, value(a, t, p, d), seg);
+        }
         acc[d] = merge_acc(acc[d], seg, wa, wb);
     }
 }
@@ -132,4 +161,9 @@ void sb_ref_attn_f32(const sb_attn *a)
 void sb_ref_attn_bf16(const sb_attn *a)
 {
     attn(a, SB_KV_BF16);
+}
+
+void sb_ref_attn_i8(const sb_attn *a)
+{
+    attn(a, SB_KV_I8);
 }

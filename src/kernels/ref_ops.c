@@ -142,6 +142,21 @@ static void exp_f32(const float *x, float *y, int64_t n)
         y[i] = sb_ref_exp(x[i]);
 }
 
+static void hadamard(float *x, int64_t n)
+{
+    const int64_t b = n & -n;
+    const float s = 1.0f / sqrtf((float)b);
+    for (int64_t h = 1; h < b; h *= 2) {
+        for (int64_t i = 0; i < n; i++) {
+            if (i & h) continue; // the second of its pair
+            const float a = x[i], c = x[i + h];
+            x[i] = a + c;
+            x[i + h] = a - c;
+        }
+    }
+    scale(x, s, n);
+}
+
 void sb_kernels_fill_ref_ops(sb_kernels *k)
 {
     k->quant_a8 = quant_a8;
@@ -155,7 +170,9 @@ void sb_kernels_fill_ref_ops(sb_kernels *k)
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;
     k->exp_f32 = exp_f32;
+    k->hadamard = hadamard;
     k->attn_merge = sb_ref_attn_merge;
     k->attn[SB_KV_F32] = sb_ref_attn_f32;
     k->attn[SB_KV_BF16] = sb_ref_attn_bf16;
+    k->attn[SB_KV_I8] = sb_ref_attn_i8;
 }

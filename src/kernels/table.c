@@ -60,6 +60,13 @@ static bool cpu_has_avx512(void)
 #define sb_kernels_fill_avx512_mm(k) (void)(k)
 #endif
 
+const char *sb_kv_name(sb_kv_type t)
+{
+    static const char *const names[SB_KV_TYPE_COUNT] = {
+        [SB_KV_F32] = "f32", [SB_KV_BF16] = "bf16", [SB_KV_I8] = "int8"};
+    return t < SB_KV_TYPE_COUNT ? names[t] : "?";
+}
+
 const char *sb_level_name(sb_level l)
 {
     static const char *const names[] = {

@@ -195,20 +195,32 @@ static void run_attn_bf16(ck *c)
     run_attn(c, SB_KV_BF16);
 }
 
+static void run_attn_i8(ck *c)
+{
+    run_attn(c, SB_KV_I8);
+}
+
 static void run_attn_merge(ck *c)
 {
     for (int i = 0; i < 12; i++) {
+        check_merge(c, SB_KV_I8, 8 * (i + 1));
         check_merge(c, SB_KV_BF16, 8 * (i + 1));
         check_merge(c, SB_KV_F32, 8 * (i + 1));
     }
 }
 
-/* What ref should give for row r of an empty state, in doubles; values of a page are rounded to
- * t. */
-static double stored(sb_kv_type t, float f)
+/* What a page of type t keeps of x[d], a position's n values. */
+static double stored(sb_kv_type t, const float *x, size_t n, size_t d)
 {
-    return (double)(t == SB_KV_BF16 ? sb_bf16_to_f32(sb_f32_to_bf16(f)) : f);
+    float amax = 0.0f;
+    if (t == SB_KV_F32) return (double)x[d];
+    if (t == SB_KV_BF16) return (double)sb_bf16_to_f32(sb_f32_to_bf16(x[d]));
+    for (size_t i = d - d % SB_KV_GROUP; i < n && i / SB_KV_GROUP == d / SB_KV_GROUP; i++)
+        amax = fmaxf(amax, fabsf(x[i]));
+    return (double)rintf(x[d] * (127.0f / amax)) * (double)amax / 127.0;
 }
+
+/* What ref should give for row r of an empty state, in doubles. */
 
 static void softmax_row(const attn_case *t, int32_t r, double *out)
 {
@@ -220,14 +232,14 @@ static void softmax_row(const attn_case *t, int32_t r, double *out)
         double s = 0.0;
         for (size_t d = 0; d < n; d++) {
             s += (double)a->q[(size_t)r * a->q_stride + d] *
-                 stored(t->type, t->keys[(size_t)p * n + d]);
+                 stored(t->type, t->keys + (size_t)p * n, n, d);
         }
         s *= (double)a->scale;
         if (a->softcap != 0.0f) s = (double)a->softcap * tanh(s / (double)a->softcap);
         const double e = exp(s);
         sum += e;
         for (size_t d = 0; d < n; d++)
-            out[d] += e * stored(t->type, t->vals[(size_t)p * n + d]);
+            out[d] += e * stored(t->type, t->vals + (size_t)p * n, n, d);
     }
     for (size_t d = 0; d < n; d++)
         out[d] /= sum;
@@ -266,6 +278,11 @@ static void oracle_attn_f32(ck *c)
 static void oracle_attn_bf16(ck *c)
 {
     oracle_attn(c, SB_KV_BF16);
+}
+
+static void oracle_attn_i8(ck *c)
+{
+    oracle_attn(c, SB_KV_I8);
 }
 
 typedef struct bench_arg {
@@ -336,6 +353,11 @@ static void bench_attn_bf16(ck *c)
     bench_type(c, SB_KV_BF16);
 }
 
+static void bench_attn_i8(ck *c)
+{
+    bench_type(c, SB_KV_I8);
+}
+
 CK_SLOT_FILLED(attn_merge)
 
 static bool filled_attn_f32(const sb_kernels *weaker, const sb_kernels *k)
@@ -348,9 +370,15 @@ static bool filled_attn_bf16(const sb_kernels *weaker, const sb_kernels *k)
     return k->attn[SB_KV_BF16] != weaker->attn[SB_KV_BF16];
 }
 
+static bool filled_attn_i8(const sb_kernels *weaker, const sb_kernels *k)
+{
+    return k->attn[SB_KV_I8] != weaker->attn[SB_KV_I8];
+}
+
 const ck_check ck_attn_checks[] = {
     {"attn_f32", filled_attn_f32, run_attn_f32, bench_attn_f32, oracle_attn_f32},
     {"attn_bf16", filled_attn_bf16, run_attn_bf16, bench_attn_bf16, oracle_attn_bf16},
+    {"attn_i8", filled_attn_i8, run_attn_i8, bench_attn_i8, oracle_attn_i8},
     {"attn_merge", filled_attn_merge, run_attn_merge, NULL, NULL},
 };
 const size_t ck_n_attn_checks = SB_ARRAY_LEN(ck_attn_checks);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mm_bench.c - times matmul and packing on one core, beside a plain read of the same bytes.
  *
- * M = 1 reads 160 MB of weights once (GB/s, and the share of a plain read in the same second); then
+ * Few rows read 160 MB of weights once (GB/s, and the share of a plain read in the same second);
+ * then
  * one matrix of 1536 columns for several M (GOPS, 2 per multiply-add, thread CPU time). Best of a
  * few runs. */
 #include <stdio.h>
@@ -35,6 +36,8 @@ static uint64_t read_all(const unsigned char *p, size_t n)
     return sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
 }
 
+static const int32_t few_rows[] = {1, 2, 4, 8, 16};
+
 typedef struct bench {
     const mm_level *level;
     sb_format f;
@@ -44,13 +47,13 @@ typedef struct bench {
     float *y;
 } bench;
 
-static void bench_stream(const bench *b, volatile uint64_t *sink)
+static void bench_stream(const bench *b, int32_t n_row, volatile uint64_t *sink)
 {
     const size_t panel = sb_pack_panel_bytes(b->f, b->k);
     const int32_t n_panel = (int32_t)(stream_bytes / panel);
     double best = 1e9, best_read = 1e9;
     for (int i = 0; i < N_REPEAT; i++) {
-        sb_mm m = {b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, 0, b->k, 1, 1};
+        sb_mm m = {b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row, 1};
         double t = now_s(CLOCK_MONOTONIC);
         *sink += read_all(b->w, panel * (size_t)n_panel);
         double dt = now_s(CLOCK_MONOTONIC) - t;
@@ -63,7 +66,7 @@ static void bench_stream(const bench *b, volatile uint64_t *sink)
         if (dt < best) best = dt;
     }
     const double bytes = (double)(panel * (size_t)n_panel) * 1e-9;
-    printf("  M=1 %5.1f GB/s (%3.0f%% of read %4.1f)", bytes / best, 100 * best_read / best,
+    printf("  M=%d %5.1f GB/s (%3.0f%% of read %4.1f)", n_row, bytes / best, 100 * best_read / best,
            bytes / best_read);
 }
 
@@ -86,13 +89,14 @@ static void bench_rows(const bench *b, int32_t n_row)
 
 static void bench_one(bench b, volatile uint64_t *sink)
 {
-    static const int32_t rows[] = {1, 2, 4, 8, 64, 512};
+    static const int32_t rows[] = {1, 2, 3, 4, 6, 8, 16, 64, 512};
     printf("%-7s %-6s %-3s K=%-4d", b.level->name, sb_format_get(b.f)->name,
            b.act == SB_ACT_F32  ? "f32"
            : b.act == SB_ACT_A8 ? "a8"
                                 : "a16",
            b.k);
-    bench_stream(&b, sink);
+    for (size_t i = 0; i < SB_ARRAY_LEN(few_rows); i++)
+        bench_stream(&b, few_rows[i], sink);
     printf("  GOPS:");
     for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++)
         bench_rows(&b, rows[i]);

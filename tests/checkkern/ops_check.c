@@ -75,6 +75,13 @@ static void map_rms(const sb_kernels *k, const float *g, const float *u, float *
     k->rms_norm(g, u, n, 1e-5f, y);
 }
 
+static void map_hadamard(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    (void)u;
+    memmove(y, g, (size_t)n * sizeof *y);
+    k->hadamard(y, n);
+}
+
 static void check_map(ck *c, map_fn fn)
 {
     for (int kind = 0; kind < CK_FILL_COUNT; kind++) {
@@ -135,6 +142,10 @@ static void run_softcap(ck *c)
 static void run_rms(ck *c)
 {
     check_map(c, map_rms);
+}
+static void run_hadamard(ck *c)
+{
+    check_map(c, map_hadamard);
 }
 static void run_exp(ck *c)
 {
@@ -343,6 +354,28 @@ static void oracle_rms(ck *c)
     }
 }
 
+/* Against the matrix itself: the sign of an element is the parity of its indices' common bits. */
+static void oracle_hadamard(ck *c)
+{
+    static const int64_t sizes[] = {1, 2, 8, 64, 80, 96, 112, 128, 192, 256};
+    for (size_t s = 0; s < SB_ARRAY_LEN(sizes); s++) {
+        const int64_t n = sizes[s], b = n & -n;
+        float *x = floats(c, n, CK_NORMAL), *y = copy(c, x, n);
+        c->ref->hadamard(y, n);
+        for (int64_t i = 0; i < n; i++) {
+            double exact = 0.0;
+            for (int64_t j = 0; j < b; j++) {
+                const double v = (double)x[i / b * b + j];
+                exact += __builtin_parityll((unsigned long long)(i % b & j)) ? -v : v;
+            }
+            exact /= sqrt((double)b);
+            ck_true(c, fabs((double)y[i] - exact) <= 2e-6, "n %d: %g, exactly %g", (int)n,
+                    (double)y[i], exact);
+        }
+        ck_case_end(c);
+    }
+}
+
 /* What was quantised comes back within half a step (and the rounding of d). */
 static void oracle_quant(ck *c, sb_act act)
 {
@@ -460,6 +493,10 @@ static void bench_rope_halves(ck *c)
 {
     bench_map(c, map_rope, 12);
 }
+static void bench_hadamard(ck *c)
+{
+    bench_map(c, map_hadamard, 8);
+}
 static void bench_rope_pairs(ck *c)
 {
     bench_map(c, map_rope_pairs, 12);
@@ -475,6 +512,7 @@ CK_SLOT_FILLED(scale)
 CK_SLOT_FILLED(softcap)
 CK_SLOT_FILLED(silu_mul)
 CK_SLOT_FILLED(gelu_mul)
+CK_SLOT_FILLED(hadamard)
 CK_SLOT_FILLED(exp_f32)
 
 const ck_check ck_ops_checks[] = {
@@ -488,6 +526,7 @@ const ck_check ck_ops_checks[] = {
     {"softcap", filled_softcap, run_softcap, bench_softcap, oracle_softcap},
     {"silu_mul", filled_silu_mul, run_silu, bench_silu, oracle_silu},
     {"gelu_mul", filled_gelu_mul, run_gelu, bench_gelu, oracle_gelu},
+    {"hadamard", filled_hadamard, run_hadamard, bench_hadamard, oracle_hadamard},
     {"exp_f32", filled_exp_f32, run_exp, bench_exp, oracle_exp},
 };
 const size_t ck_n_ops_checks = SB_ARRAY_LEN(ck_ops_checks);

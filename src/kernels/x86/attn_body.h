@@ -6,21 +6,23 @@
  * dim and the sum runs over ascending positions; a slice of dims stays in registers through the
  * whole segment and is merged into the state at once. Blocks of 16 positions that no row of the
  * group sees are skipped; a row that sees only part of the rest has p = 0 there (ref_attn.c says
- * why that is equal). Refused: widening a segment to f32 once for all groups: it doubles what
- * comes from L2, and widening costs nothing beside the fmas. */
+ * why that is equal). Codes of I8 pages are exact floats; their scales join each group's sums of
+ * scores, and the probabilities before a slice of values. Refused: widening a segment to f32 once
+ * for all groups: it doubles what comes from L2, and widening costs nothing beside the fmas. */
 #ifndef SB_KERNELS_ATTN_BODY_H
 #define SB_KERNELS_ATTN_BODY_H
 #include "kernels/attn.h"
+#include "kernels/kv_page.h"
 #include "kernels/x86/vec_math.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum {
     GROUP_ROWS = 6,
-    TILE_VECS = 4, /* most vectors of a row's tile; 6 x 2 or 3 x 4 sums fill 16 registers */
-    FEW_ROWS = 3,  /* up to here the tile is 4 wide even with 16 registers, and values are */
-                   /* prefetched: so few rows wait for memory */
-    BLOCK = 16,    /* positions of a key block */
+    TILE_VECS = 4,    /* most vectors of a row's tile; 6 x 2 or 3 x 4 sums fill 16 registers */
+    FEW_ROWS = 3,     /* up to here the tile is 4 wide even with 16 registers, and values are */
+                      /* prefetched: so few rows wait for memory */
+    BLOCK = KV_BLOCK, /* positions of a key block */
     BLOCK_VECS = BLOCK / LANES,
     PAGE_BLOCKS = SB_KV_PAGE / BLOCK,
 };
@@ -31,31 +33,29 @@ typedef struct group {
     int32_t row, n_row;
     int32_t lo, hi; /* what any of the rows sees */
     float *p;       /* [n_row][SB_ATTN_STRIDE] scores, then probabilities, by position */
+    float *ps;      /* I8: the same times the scales of one group of values */
     float *q;       /* [head_dim][n_row] the queries */
     float wa[GROUP_ROWS], wb[GROUP_ROWS]; /* weights of the old and the new sums in the merge */
 } group;
 
-/* R, B, C, bf16 below are constants wherever these are called: the loops over them unroll and the
+/* R, B, C, t below are constants wherever these are called: the loops over them unroll and the
  * sums live in registers. */
 
-/* Dot products of R rows with B blocks of positions from `block` on, into g->p. */
-ALWAYS_INLINE void dots(const group *g, int32_t block, const int R, const int B, const bool bf16)
+/* The byte of block `block` in its page. */
+ALWAYS_INLINE size_t block_at(const group *g, int32_t block, const sb_kv_type t)
 {
-    const size_t n = (size_t)g->a->head_dim, elem = bf16 ? sizeof(uint16_t) : sizeof(float);
-    const unsigned char *k[TILE_VECS], *v[TILE_VECS];
-    vec sum[GROUP_ROWS][TILE_VECS];
-    for (int b = 0; b < B; b++) {
-        const size_t off = (size_t)((block + b) % PAGE_BLOCKS) * BLOCK * n * elem;
-        k[b] = (const unsigned char *)g->a->k_page[(block + b) / PAGE_BLOCKS] + off;
-        v[b] = (const unsigned char *)g->a->v_page[(block + b) / PAGE_BLOCKS] + off;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-        for (int j = 0; j < B * BLOCK_VECS; j++)
-            sum[r][j] = v_zero();
-    }
-    for (size_t d = 0; d < n; d += 2) {
+    const size_t n = (size_t)g->a->head_dim, i = (size_t)(block % PAGE_BLOCKS);
+    return i * (t == SB_KV_I8 ? kv_i8_block_bytes(n) : BLOCK * n * kv_elem_bytes(t));
+}
+
+/* Adds q * key of the dims [d0, d1) for R rows and B blocks. k: the blocks' elements. */
+// NOLINTNEXTLINE(readability-function-size): inlined, most of them are constants then
+ALWAYS_INLINE void add_dims(const group *g, const unsigned char *const *k,
+                            const unsigned char *const *v, size_t d0, size_t d1, const int R,
+                            const int B, const sb_kv_type t, vec sum[GROUP_ROWS][TILE_VECS])
+{
+    const size_t elem = kv_elem_bytes(t);
+    for (size_t d = d0; d < d1; d += 2) {
         const float *q = g->q + d * (size_t)R;
         const size_t at = d * BLOCK;
 #pragma GCC unroll 4
@@ -67,8 +67,11 @@ ALWAYS_INLINE void dots(const group *g, int32_t block, const int R, const int B,
             vec key[TILE_VECS];
 #pragma GCC unroll 4
             for (int j = 0; j < B * BLOCK_VECS; j++) {
-                const size_t in_block = (size_t)(j % BLOCK_VECS) * 2 * LANES;
-                key[j] = v_half(k[j / BLOCK_VECS], at + in_block, bf16, second);
+                const size_t lane = (size_t)(j % BLOCK_VECS) * LANES;
+                const unsigned char *block = k[j / BLOCK_VECS];
+                key[j] = t == SB_KV_I8
+                             ? v_codes((const signed char *)block + at + second * BLOCK + lane)
+                             : v_half(block, at + 2 * lane, t == SB_KV_BF16, second);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++) {
@@ -79,29 +82,60 @@ ALWAYS_INLINE void dots(const group *g, int32_t block, const int R, const int B,
             }
         }
     }
+}
+
+/* Dot products of R rows with B blocks of positions from `block` on, into g->p. */
+// NOLINTNEXTLINE(readability-function-size): its loops are unrolled
+ALWAYS_INLINE void dots(const group *g, int32_t block, const int R, const int B, const sb_kv_type t)
+{
+    const size_t n = (size_t)g->a->head_dim, step = t == SB_KV_I8 ? SB_KV_GROUP : n;
+    const unsigned char *head[TILE_VECS], *k[TILE_VECS], *v[TILE_VECS];
+    for (int b = 0; b < B; b++) {
+        const size_t off = block_at(g, block + b, t);
+        head[b] = (const unsigned char *)g->a->k_page[(block + b) / PAGE_BLOCKS] + off;
+        k[b] = head[b] + (t == SB_KV_I8 ? kv_i8_scale_bytes(n) : 0);
+        v[b] = (const unsigned char *)g->a->v_page[(block + b) / PAGE_BLOCKS] + off;
+    }
+    for (size_t d = 0; d < n; d += step) {
+        vec sum[GROUP_ROWS][TILE_VECS];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
+        for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
-        for (int j = 0; j < B * BLOCK_VECS; j++) {
-            v_store(g->p + r * SB_ATTN_STRIDE + block * BLOCK + j * LANES, sum[r][j]);
+            for (int j = 0; j < B * BLOCK_VECS; j++)
+                sum[r][j] = v_zero();
+        }
+        add_dims(g, k, v, d, n - d < step ? n : d + step, R, B, t, sum);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+            for (int j = 0; j < B * BLOCK_VECS; j++) {
+                float *p = g->p + r * SB_ATTN_STRIDE + block * BLOCK + j * LANES;
+                vec y = sum[r][j];
+                if (t == SB_KV_I8) {
+                    const float *s = (const float *)(const void *)head[j / BLOCK_VECS];
+                    s += d / SB_KV_GROUP * BLOCK + (size_t)(j % BLOCK_VECS) * LANES;
+                    y = v_fma(y, v_load(s), d == 0 ? v_zero() : v_load(p));
+                }
+                v_store(p, y);
+            }
         }
     }
 }
 
-ALWAYS_INLINE void dots_rows(const group *g, const int R, const bool bf16)
+ALWAYS_INLINE void dots_rows(const group *g, const int R, const sb_kv_type t)
 {
     const int32_t end = (g->hi + BLOCK - 1) / BLOCK;
     int32_t b = g->lo / BLOCK;
     if (LANES == 16) {
         for (; b + 4 <= end; b += 4)
-            dots(g, b, R, 4, bf16);
+            dots(g, b, R, 4, t);
     }
     if (LANES == 16 || R <= FEW_ROWS) {
         for (; b + 2 <= end; b += 2)
-            dots(g, b, R, 2, bf16);
+            dots(g, b, R, 2, t);
     }
     for (; b < end; b++)
-        dots(g, b, R, 1, bf16);
+        dots(g, b, R, 1, t);
 }
 
 /* A slice of C vectors of dims from `dim` on; n_tail: dims of the only, partial vector, or 0. */
@@ -112,21 +146,29 @@ typedef struct slice {
 
 /* Adds p * value of one position, the `second` or first of its pair. */
 ALWAYS_INLINE void add_position(const slice *s, vec sum[GROUP_ROWS][TILE_VECS], int32_t pos,
-                                const int R, const int C, const bool bf16, const bool second)
+                                const int R, const int C, const sb_kv_type t, const bool second)
 {
     const group *g = s->g;
-    const size_t n = (size_t)g->a->head_dim;
-    const size_t at = ((size_t)pos % SB_KV_PAGE / 2) * 2 * n + 2 * (size_t)s->dim;
+    const size_t n = (size_t)g->a->head_dim, in_page = (size_t)pos % SB_KV_PAGE;
     const void *page = g->a->v_page[pos / SB_KV_PAGE];
+    const float *ps = t == SB_KV_I8 ? g->ps : g->p;
     vec v[TILE_VECS];
+    if (t == SB_KV_I8) {
+        const signed char *c = (const signed char *)page;
+        c += kv_i8_value_at(n, in_page, (size_t)s->dim);
 #pragma GCC unroll 4
-    for (int j = 0; j < C; j++) {
-        v[j] = s->n_tail ? v_half_n(page, at, bf16, second, s->n_tail)
-                         : v_half(page, at + (size_t)j * 2 * LANES, bf16, second);
+        for (int j = 0; j < C; j++)
+            v[j] = s->n_tail ? v_codes_n(c, s->n_tail) : v_codes(c + j * LANES);
+    } else {
+        const size_t at = in_page / 2 * 2 * n + 2 * (size_t)s->dim;
+#pragma GCC unroll 4
+        for (int j = 0; j < C; j++)
+            v[j] = s->n_tail ? v_half_n(page, at, t == SB_KV_BF16, second, s->n_tail)
+                             : v_half(page, at + (size_t)j * 2 * LANES, t == SB_KV_BF16, second);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
-        const vec p = v_set(g->p[r * SB_ATTN_STRIDE + pos]);
+        const vec p = v_set(ps[r * SB_ATTN_STRIDE + pos]);
 #pragma GCC unroll 4
         for (int j = 0; j < C; j++)
             sum[r][j] = v_fma(p, v[j], sum[r][j]);
@@ -140,24 +182,42 @@ ALWAYS_INLINE vec merged(vec old, vec new, float a, float b)
     return v_add(v_fma(new, v_set(b), kept), v_zero());
 }
 
+/* I8: the rows' probabilities times the scales of the slice's group, into g->ps. */
+ALWAYS_INLINE void scale_p(const slice *s, const int R)
+{
+    const group *g = s->g;
+    const size_t n = (size_t)g->a->head_dim, i_group = (size_t)s->dim / SB_KV_GROUP;
+    for (int32_t pos = g->lo / BLOCK * BLOCK; pos < g->hi; pos += LANES) {
+        const unsigned char *page = g->a->v_page[pos / SB_KV_PAGE];
+        const size_t at = kv_i8_scale_at(n, (size_t)pos % SB_KV_PAGE, i_group);
+        const vec scale = v_load((const float *)(const void *)(page + at));
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vec p = v_load(g->p + r * SB_ATTN_STRIDE + pos);
+            v_store(g->ps + r * SB_ATTN_STRIDE + pos, v_mul(p, scale));
+        }
+    }
+}
+
 /* The slice's outputs of R rows: P.V over the segment, then the merge into the state. */
-ALWAYS_INLINE void values(const slice *s, const int R, const int C, const bool bf16)
+ALWAYS_INLINE void values(const slice *s, const int R, const int C, const sb_kv_type t)
 {
     const group *g = s->g;
     vec sum[GROUP_ROWS][TILE_VECS];
     int32_t pos = g->lo;
+    if (t == SB_KV_I8) scale_p(s, R);
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
         for (int j = 0; j < C; j++)
             sum[r][j] = v_zero();
     }
-    if (pos % 2 == 1) add_position(s, sum, pos++, R, C, bf16, true);
+    if (pos % 2 == 1) add_position(s, sum, pos++, R, C, t, true);
     for (; pos + 2 <= g->hi; pos += 2) {
-        add_position(s, sum, pos, R, C, bf16, false);
-        add_position(s, sum, pos + 1, R, C, bf16, true);
+        add_position(s, sum, pos, R, C, t, false);
+        add_position(s, sum, pos + 1, R, C, t, true);
     }
-    if (pos < g->hi) add_position(s, sum, pos, R, C, bf16, false);
+    if (pos < g->hi) add_position(s, sum, pos, R, C, t, false);
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
         const int32_t row = g->row + r;
@@ -177,19 +237,19 @@ ALWAYS_INLINE void values(const slice *s, const int R, const int C, const bool b
     }
 }
 
-ALWAYS_INLINE void values_rows(const group *g, const int R, const bool bf16)
+ALWAYS_INLINE void values_rows(const group *g, const int R, const sb_kv_type t)
 {
     const int32_t n = g->a->head_dim;
     int32_t d = 0;
     if (LANES == 16 || R <= FEW_ROWS) {
         for (; d + 4 * LANES <= n; d += 4 * LANES)
-            values(&(slice){g, d, 0}, R, 4, bf16);
+            values(&(slice){g, d, 0}, R, 4, t);
     }
     for (; d + 2 * LANES <= n; d += 2 * LANES)
-        values(&(slice){g, d, 0}, R, 2, bf16);
+        values(&(slice){g, d, 0}, R, 2, t);
     for (; d + LANES <= n; d += LANES)
-        values(&(slice){g, d, 0}, R, 1, bf16);
-    if (LANES == 16 && d < n) values(&(slice){g, d, 8}, R, 1, bf16);
+        values(&(slice){g, d, 0}, R, 1, t);
+    if (LANES == 16 && d < n) values(&(slice){g, d, 8}, R, 1, t);
 }
 
 /* Merges a segment's (m2, l2) into a row's, and gives the weights of both accumulators. */
@@ -253,54 +313,60 @@ static void softmax(group *g, int32_t r)
 }
 
 /* One group's whole work; R == g->n_row. */
-ALWAYS_INLINE void group_rows(group *g, const int R, const bool bf16)
+ALWAYS_INLINE void group_rows(group *g, const int R, const sb_kv_type t)
 {
-    dots_rows(g, R, bf16);
+    dots_rows(g, R, t);
     for (int r = 0; r < R; r++)
         softmax(g, r);
-    values_rows(g, R, bf16);
+    values_rows(g, R, t);
 }
 
-ALWAYS_INLINE void group_any(group *g, const bool bf16)
+ALWAYS_INLINE void group_any(group *g, const sb_kv_type t)
 {
     switch (g->n_row) {
     case 1:
-        group_rows(g, 1, bf16);
+        group_rows(g, 1, t);
         break;
     case 2:
-        group_rows(g, 2, bf16);
+        group_rows(g, 2, t);
         break;
     case 3:
-        group_rows(g, 3, bf16);
+        group_rows(g, 3, t);
         break;
     case 4:
-        group_rows(g, 4, bf16);
+        group_rows(g, 4, t);
         break;
     case 5:
-        group_rows(g, 5, bf16);
+        group_rows(g, 5, t);
         break;
     default:
-        group_rows(g, GROUP_ROWS, bf16);
+        group_rows(g, GROUP_ROWS, t);
         break;
     }
 }
 
-/* Two plain functions, so that the pieces above are compiled once for each type. */
+/* Plain functions, so that the pieces above are compiled once for each type. */
 static void group_bf16(group *g)
 {
-    group_any(g, true);
+    group_any(g, SB_KV_BF16);
 }
 
 static void group_f32(group *g)
 {
-    group_any(g, false);
+    group_any(g, SB_KV_F32);
+}
+
+static void group_i8(group *g)
+{
+    group_any(g, SB_KV_I8);
 }
 
 /* Prepares the group of rows [row, row + n_row); false when none of them sees anything. */
 static bool group_init(group *g, const sb_attn *a, int32_t row, int32_t n_row)
 {
     *g = (group){.a = a, .row = row, .n_row = n_row, .lo = SB_KV_SEGMENT, .p = a->scratch};
-    g->q = a->scratch + n_row * SB_ATTN_STRIDE;
+    g->ps = g->p + n_row * SB_ATTN_STRIDE;
+    g->q = g->ps + n_row * SB_ATTN_STRIDE;
     for (int32_t r = 0; r < n_row; r++) {
         const int32_t lo = a->lo[row + r], hi = a->hi[row + r];
         if (lo >= hi) continue;

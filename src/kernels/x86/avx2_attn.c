@@ -14,6 +14,11 @@ void sb_avx2_attn_bf16(const sb_attn *a)
     attn_segment(a, group_bf16);
 }
 
+void sb_avx2_attn_i8(const sb_attn *a)
+{
+    attn_segment(a, group_i8);
+}
+
 void sb_avx2_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2,
                         int64_t n)
 {

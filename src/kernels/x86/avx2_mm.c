@@ -19,6 +19,12 @@
 /* Keeps a sum as written: gcc 12 else reorders additions and loads operands again. */
 #define KEEP(v) __asm__("" : "+x"(v))
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
+#define PAIRS_IN_MEMORY(p) (void)(p)
+
+#define ROWS_DIRECT_MORE(name)
+#define ROWS_A8_DIRECT_NAMES(name)
+#define ROWS_A16_DIRECT_NAMES(name)
+#define CLASS_CHEAP(name) CLASS(name)
 
 typedef __m256i VI;
 typedef __m256 VF;
@@ -26,6 +32,7 @@ enum {
     LANES = 8,
     V_BYTES = 32,
     V_PER_LINE = 4,
+    DIRECT_IS_BEST = 0,
     MR_MAX = 4,
     MR_ELEMENTS = 6,
     NV_ELEMENTS = 2,

@@ -144,6 +144,51 @@ static void scale(float *y, float s, int64_t n)
         y[i] = y[i] * s;
 }
 
+/* Pairs at distance h inside a vector: a + c in the place of a, a - c in that of c. */
+static vec butterfly(vec v, int h)
+{
+    if (h == 1) {
+        const vec w = _mm256_permute_ps(v, 0xb1);
+        return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xaa);
+    }
+    if (h == 2) {
+        const vec w = _mm256_permute_ps(v, 0x4e);
+        return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xcc);
+    }
+    const vec w = _mm256_permute2f128_ps(v, v, 1);
+    return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xf0);
+}
+
+/* The distances below 8 of a run of b values; shorter runs fill a part of the vector only. */
+static void butterflies_near(float *x, int64_t b)
+{
+    const int64_t n = b < LANES ? b : LANES;
+    for (int64_t i = 0; i < b; i += LANES) {
+        vec v = v_load_n(x + i, n);
+        for (int h = 1; h < n; h *= 2)
+            v = butterfly(v, h);
+        v_store_n(x + i, v, n);
+    }
+}
+
+static void hadamard(float *x, int64_t n)
+{
+    const int64_t b = n & -n;
+    const float s = 1.0f / sqrtf((float)b);
+    for (int64_t i0 = 0; i0 < n; i0 += b, x += b) {
+        butterflies_near(x, b);
+        for (int64_t h = LANES; h < b; h *= 2) {
+            for (int64_t i = 0; i < b; i += LANES) {
+                if (i & h) continue; // the second of its pair
+                const vec a = v_load(x + i), c = v_load(x + i + h);
+                v_store(x + i, v_add(a, c));
+                v_store(x + i + h, v_sub(a, c));
+            }
+        }
+        scale(x, s, b);
+    }
+}
+
 void sb_kernels_fill_avx2_ops(sb_kernels *k)
 {
     fill_common(k);
@@ -153,7 +198,9 @@ void sb_kernels_fill_avx2_ops(sb_kernels *k)
     k->rope_halves = rope_halves;
     k->add = add;
     k->scale = scale;
+    k->hadamard = hadamard;
     k->attn_merge = sb_avx2_attn_merge;
     k->attn[SB_KV_F32] = sb_avx2_attn_f32;
     k->attn[SB_KV_BF16] = sb_avx2_attn_bf16;
+    k->attn[SB_KV_I8] = sb_avx2_attn_i8;
 }

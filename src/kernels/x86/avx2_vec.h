@@ -153,4 +153,16 @@ static inline vec v_half_n(const void *page, size_t at, bool bf16, bool second, 
     (void)n;
     return v_half(page, at, bf16, second);
 }
+
+/* LANES codes of an I8 page; the _n form is never asked for fewer. */
+static inline vec v_codes(const signed char *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+
+static inline vec v_codes_n(const signed char *p, int64_t n)
+{
+    (void)n;
+    return v_codes(p);
+}
 #endif

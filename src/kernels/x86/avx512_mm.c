@@ -23,10 +23,26 @@
 #define SHIFT int
 #endif
 #define Y_IN_MEMORY(y) (void)(y)
+#define PAIRS_IN_MEMORY(p) __asm__ volatile("" : : "r"(p) : "memory")
 
 #define NV_OF(mr) 2
 #define ROWS_A8_MORE(name) ROWS(name##_a8_tiled5, name, true, 1, 5)
 #define ROWS_A8_MORE_NAMES(name) , name##_a8_tiled5
+
+#define ROWS_DIRECT_MORE(name)                                                                     \
+    ROWS(name##_a8_direct3, name, false, 1, 3)                                                     \
+    ROWS(name##_a8_direct4, name, false, 1, 4)                                                     \
+    ROWS(name##_a8_direct5, name, false, 1, 5)                                                     \
+    ROWS(name##_a8_direct6, name, false, 1, 6)                                                     \
+    ROWS(name##_a16_direct2, name, false, 2, 2)                                                    \
+    ROWS(name##_a16_direct3, name, false, 2, 3)                                                    \
+    ROWS(name##_a16_direct4, name, false, 2, 4)                                                    \
+    ROWS(name##_a16_direct5, name, false, 2, 5)
+#define ROWS_A8_DIRECT_NAMES(name)                                                                 \
+    , name##_a8_direct3, name##_a8_direct4, name##_a8_direct5, name##_a8_direct6
+#define ROWS_A16_DIRECT_NAMES(name)                                                                \
+    , name##_a16_direct2, name##_a16_direct3, name##_a16_direct4, name##_a16_direct5
+#define CLASS_CHEAP(name) static const mm_rows_fn name##_a8_tiled[1], name##_a16_tiled[1];
 
 typedef __m512i VI;
 typedef __m512 VF;
@@ -34,7 +50,8 @@ enum {
     LANES = 16,
     V_BYTES = 64,
     V_PER_LINE = 2,
-    MR_MAX = 5,
+    DIRECT_IS_BEST = 1,
+    MR_MAX = 6,
     MR_ELEMENTS = 6,
     NV_ELEMENTS = 2,
     Y_REGISTERS = 16
@@ -159,6 +176,7 @@ FLAT void pairs_put(unsigned char *pairs, const unsigned char *q)
 }
 
 /* Integer products of one block, or of its half h, of all rows. */
+// NOLINTNEXTLINE(readability-function-size): its loops are unrolled
 FLAT void dot(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
 {
     const int n = h < 0 ? 8 : 4, n_chain = o->mr <= 2 ? 2 : 1;

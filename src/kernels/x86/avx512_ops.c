@@ -14,4 +14,5 @@ void sb_kernels_fill_avx512_ops(sb_kernels *k)
     k->attn_merge = sb_avx512_attn_merge;
     k->attn[SB_KV_F32] = sb_avx512_attn_f32;
     k->attn[SB_KV_BF16] = sb_avx512_attn_bf16;
+    k->attn[SB_KV_I8] = sb_avx512_attn_i8;
 }

@@ -152,4 +152,16 @@ static inline vec v_half_n(const void *page, size_t at, bool bf16, bool second, 
     }
     return v_half_of_floats(v_load((const float *)page + at), v_zero(), second);
 }
+
+static inline vec v_codes(const signed char *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+
+/* n is 8. */
+static inline vec v_codes_n(const signed char *p, int64_t n)
+{
+    (void)n;
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
 #endif
