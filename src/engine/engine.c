@@ -92,7 +92,7 @@ static void layout(sb_engine *e, sb_arena *a)
         if (e->scratch) e->scratch[i] = s;
     }
     e->own_ns = sb_arena_take(a, (size_t)e->n_threads * n, sizeof *e->own_ns);
-    e->next = sb_arena_take(a, (size_t)e->n_jobs, sizeof *e->next);
+    e->next = sb_arena_take(a, (size_t)e->n_jobs * (size_t)(e->n_threads + 1), sizeof *e->next);
 }
 
 /* Tables that depend on model and options only; shared by the real engine and the memory plan. */

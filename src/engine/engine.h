@@ -29,6 +29,10 @@ typedef struct sb_engine_opts {
     int32_t n_ctx;      /* positions one session may hold, 1..SB_MAX_CTX */
     int32_t n_sessions; /* open at once, 1..SB_MAX_SESSIONS */
     int32_t n_rows;     /* rows of one step, 1..SB_MAX_BATCH_ROWS */
+    /* Keys and values of all sessions and of cached prefixes; 0: n_sessions full ones. At least one
+     * full session; with less than all of them a step may find no page (SB_NO_MEMORY) unless
+     * sched.h decides who runs. cache_bytes comes on top. */
+    size_t kv_bytes, cache_bytes;
     /* While weights are packed, on the caller's thread: bytes done of all; returning false gives up
      * (SB_CANCELLED). May be NULL. */
     bool (*on_pack)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
@@ -63,9 +67,9 @@ void sb_session_set_owner(sb_session *s, uint64_t owner);
 int32_t sb_session_n_pos(const sb_session *s);
 int32_t sb_session_room(const sb_session *s); /* positions left */
 /* Forgets the positions from n_pos on; what is fed next gives the same numbers as in a fresh
- * session, to the last bit. Sliding-window layers keep only the pages of 64 positions that reach
- * into their window: going back to where part of the window before n_pos is gone fails with
- * SB_INVALID and changes nothing. Back to 0 always works. */
+ * session, to the last bit. Sliding-window layers keep only the pages of 64 positions that reached
+ * into their window when the last step began: going back to where part of the window before n_pos
+ * is gone fails with SB_INVALID and changes nothing. Back to 0 always works. */
 sb_status sb_session_rewind(sb_session *s, int32_t n_pos, sb_error *err) SB_MUST_USE;
 
 typedef enum sb_want { SB_WANT_NONE, SB_WANT_LAST, SB_WANT_ALL } sb_want;
@@ -76,7 +80,8 @@ typedef struct sb_span {
     const int32_t *ids;
     int32_t n;
     sb_want want;
-    bool is_decode; /* for the record: generated rather than prompt tokens */
+    bool is_decode;  /* for the record: generated rather than prompt tokens */
+    int32_t n_again; /* for the record: the first of them, computed once before */
 } sb_span;
 
 sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans,

@@ -38,16 +38,21 @@ typedef struct sb_job {
     bool for_head;   /* only rows that want logits, into the head's rows */
 } sb_job;
 
-/* Layers that keep the same part of the past share pages. */
+/* Layers that keep the same part of the past share pages. A page is held by any number of sessions
+ * and by at most one node of the prefix tree; a page with more than one holder is read only. */
 typedef struct sb_kv_group {
     int32_t window;   /* 0 = all positions */
     int32_t n_blocks; /* page table entries of one session */
-    int32_t n_pages;  /* pages of all sessions */
+    int32_t n_worst;  /* pages that one session may hold */
+    int32_t n_pages;  /* pages of all sessions and of the tree */
     size_t page_bytes;
     unsigned char *base;
     size_t bytes;
     int32_t *free_ids; /* stack of free pages */
     int32_t n_free;
+    int32_t *n_holders; /* [n_pages] */
+    int32_t *node;      /* [n_pages] of the tree, or -1 */
+    int32_t n_tree;     /* pages that the tree alone holds */
 } sb_kv_group;
 
 enum { SB_MAX_KV_GROUPS = 4 };
@@ -107,9 +112,10 @@ struct sb_engine {
     size_t scratch_floats;
     uint64_t *own_ns; /* [n_threads][n_rows] time per span */
     sb_batch batch;
-    atomic_int *next;   /* [n_jobs] next piece of each job */
+    atomic_int *next;   /* [n_jobs][n_threads + 1] pieces taken of each share, pieces done */
     atomic_bool broken; /* a logit of this step is not finite */
     sb_arena panels, work;
+    struct sb_prefix *prefix; /* asked for pages when none is free, or NULL */
     int32_t n_open;
     sb_work_part *parts;
     sb_work_record record;
@@ -128,15 +134,25 @@ sb_status sb_engine_pack(sb_engine *e, sb_error *err) SB_MUST_USE;
 /* jobs.c: cuts the plan into jobs. */
 sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err) SB_MUST_USE;
 
+/* session.c: back to position 0. */
+void sb_session_reset(sb_session *s);
+
 /* kv.c */
 sb_status sb_kv_plan(sb_engine *e, sb_error *err) SB_MUST_USE;
 sb_status sb_kv_open(sb_engine *e, sb_error *err) SB_MUST_USE;
 void sb_kv_close(sb_engine *e);
-/* Makes the pages for positions [n_pos, n_pos + n); on failure takes none. */
+/* Gives back the pages that no later query can see, and makes those for positions
+ * [n_pos, n_pos + n); on failure makes none. A last page that others hold, too, is copied. */
 sb_status sb_kv_acquire(sb_session *s, int32_t n, sb_error *err) SB_MUST_USE;
-/* Gives back pages from block `from` on, and pages no later query can see. */
+/* Gives back the pages of the blocks that begin at n_pos or later. */
 void sb_kv_drop_from(sb_session *s, int32_t n_pos);
-void sb_kv_slide(sb_session *s);
+/* One session more, or less, holds a page; the tree does, or does no more. */
+void sb_kv_hold(sb_kv_group *g, int32_t page);
+void sb_kv_release(sb_kv_group *g, int32_t page);
+void sb_kv_tree_hold(sb_kv_group *g, int32_t page, int32_t node);
+void sb_kv_tree_release(sb_kv_group *g, int32_t page);
+/* Bytes of keys and values that n rows from position n_pos on read. */
+uint64_t sb_kv_bytes_read(const sb_engine *e, int32_t n_pos, int32_t n);
 /* The keys of position block `block` for attention kv and a head; NULL when not held. */
 unsigned char *sb_kv_page(const sb_session *s, int32_t kv, int32_t head, int32_t block);
 

@@ -54,6 +54,13 @@ int32_t sb_session_room(const sb_session *s)
     return s->e->opts.n_ctx - s->n_pos;
 }
 
+void sb_session_reset(sb_session *s)
+{
+    sb_kv_drop_from(s, 0);
+    memset(s->first, 0, sizeof s->first);
+    s->n_pos = 0;
+}
+
 sb_status sb_session_rewind(sb_session *s, int32_t n_pos, sb_error *err)
 {
     if (n_pos < 0 || n_pos > s->n_pos)
@@ -64,8 +71,8 @@ sb_status sb_session_rewind(sb_session *s, int32_t n_pos, sb_error *err)
         if (n_pos && s->first[g] > need / SB_KV_PAGE)
             return SB_FAIL(err, SB_INVALID, "rewind: the window before position %d is gone", n_pos);
     }
+    if (n_pos == 0) sb_session_reset(s);
     sb_kv_drop_from(s, n_pos);
-    if (n_pos == 0) memset(s->first, 0, sizeof s->first);
     s->n_pos = n_pos;
     return SB_OK;
 }

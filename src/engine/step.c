@@ -9,7 +9,7 @@
 
 static sb_status check_span(const sb_engine *e, const sb_span *s, sb_error *err)
 {
-    if (!s->s || s->s->e != e || s->s->in_step || s->n < 1)
+    if (!s->s || s->s->e != e || s->s->in_step || s->n < 1 || s->n_again < 0 || s->n_again > s->n)
         return SB_FAIL(err, SB_INVALID, "step: a span without tokens or session, or one twice");
     if (s->n > sb_session_room(s->s))
         return SB_FAIL(err, SB_LIMIT, "context is full: %d positions, %d more asked", s->s->n_pos,
@@ -91,22 +91,6 @@ static void fill_rows(sb_engine *e, const sb_span *spans, int32_t n_spans)
     memset(e->own_ns, 0, (size_t)e->n_threads * (size_t)e->opts.n_rows * sizeof *e->own_ns);
 }
 
-/* Keys and values one span read: every row sees what lies before it, within each window. */
-static uint64_t kv_bytes_read(const sb_engine *e, const sb_span *s)
-{
-    uint64_t bytes = 0;
-    for (int32_t g = 0; g < e->n_groups; g++) {
-        const int32_t window = e->groups[g].window;
-        uint64_t seen = 0;
-        for (int32_t t = 0; t < s->n; t++) {
-            const int32_t n = s->s->n_pos + t + 1;
-            seen += (uint64_t)(window && n > window ? window : n);
-        }
-        bytes += seen * (e->groups[g].page_bytes / SB_KV_PAGE);
-    }
-    return bytes;
-}
-
 static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
 {
     sb_work_record *r = &e->record;
@@ -116,9 +100,10 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
         const uint64_t n_wanted = s->want == SB_WANT_ALL ? (uint64_t)s->n : s->want == SB_WANT_LAST;
         sb_work_part *p = &e->parts[i];
         *p = (sb_work_part){.owner = s->s->owner,
-                            .kv_bytes = kv_bytes_read(e, s),
+                            .kv_bytes = sb_kv_bytes_read(e, s->s->n_pos, s->n),
                             .n_ops = (uint64_t)s->n * e->ops_per_row + n_wanted * e->head_ops};
-        *(s->is_decode ? &p->n_decode : &p->n_prefill) = s->n;
+        p->n_recomputed = s->n_again;
+        *(s->is_decode ? &p->n_decode : &p->n_prefill) = s->n - s->n_again;
         for (int t = 0; t < e->n_threads; t++)
             p->own_ns += e->own_ns[(size_t)t * (size_t)e->opts.n_rows + (size_t)i];
     }
@@ -159,10 +144,8 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
         return fail_broken(e->model, err);
     }
     fill_record(e, begin_ns, begin_cpu_ns);
-    for (int32_t i = 0; i < n_spans; i++) {
+    for (int32_t i = 0; i < n_spans; i++)
         spans[i].s->n_pos += spans[i].n;
-        sb_kv_slide(spans[i].s);
-    }
     return SB_OK;
 }
 
