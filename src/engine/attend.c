@@ -82,6 +82,8 @@ void sb_engine_attend(sb_engine *e, const sb_job *j, int32_t piece, int i_thread
         memcpy(mem.q + (size_t)(i * group * d),
                q->f + (size_t)(t->row0 + i) * q->stride + (size_t)(head * group * d),
                (size_t)(group * d) * sizeof *mem.q);
+    for (int32_t i = 0; e->opts.kv == SB_KV_I8 && i < n_row; i++)
+        e->kern.hadamard(mem.q + (size_t)i * (size_t)d, d); /* as keys were, see exec.c */
     memset(mem.l, 0, (size_t)n_row * sizeof *mem.l);
     memset(mem.m, 0, (size_t)n_row * sizeof *mem.m);
     memset(mem.acc, 0, (size_t)(n_row * d) * sizeof *mem.acc);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * exec.c - runs the jobs of a batch: every thread walks the list, a barrier after each job.
+ * exec.c - runs the jobs of a batch: every thread walks the list, each job in pieces.
  *
- * Which thread computes a row, a panel or a tile may vary; what it computes does not. So pieces are
- * taken from a counter, and a thread whose core is stolen does fewer of them. */
+ * Which thread computes a row, a panel or a tile may vary; what it computes does not. So each
+ * thread begins with a share of a job's pieces, one stretch of weights, and then helps others with
+ * theirs: a thread whose core is stolen does fewer. The next job begins when all pieces of this one
+ * are done, whoever did them. A barrier was refused: it waits for every thread, also for one that
+ * still sleeps or has nothing to do, and a worker that overslept the gap between two steps cost an
+ * eighth of a step of one row. */
 #include "engine/internal.h"
 #include "kernels/pack.h"
 
-#include <assert.h>
 #include <string.h>
 
 static float *row_at(const sb_rows *b, int32_t r)
@@ -75,12 +78,18 @@ static void run_row(const sb_engine *e, const sb_step *s, int32_t r)
     sb_unreachable("only row-local steps are gathered");
 }
 
+/* Keys of int8 pages are spread over their head first, and so are the queries that meet them
+ * (attend.c): a dot product stays what it is, but no few large dims set the scale of all others.
+ * Gemma 3 270M, 6 windows: the KL divergence from float32 falls from 0.0027 to 0.0014 (bf16:
+ * 0.0010); values gain nothing from it. A key has no other reader, so it is done in place. */
 static void store_kv(const sb_engine *e, const sb_step *s, int32_t r)
 {
     const sb_session *ses = e->batch.spans[e->batch.span_of[r]].s;
     const int32_t pos = e->batch.pos[r];
-    const float *k = row_at(&e->rows[s->in[1]], r), *v = row_at(&e->rows[s->in[2]], r);
+    float *k = row_at(&e->rows[s->in[1]], r);
+    const float *v = row_at(&e->rows[s->in[2]], r);
     for (int32_t h = 0; h < s->n_kv_head; h++) {
+        if (e->opts.kv == SB_KV_I8) e->kern.hadamard(k + h * s->head_dim, s->head_dim);
         unsigned char *page = sb_kv_page(ses, s->kv, h, pos / SB_KV_PAGE);
         sb_kv_put_k(e->opts.kv, page, pos % SB_KV_PAGE, k + h * s->head_dim, s->head_dim);
         sb_kv_put_v(e->opts.kv, page + e->places[s->kv].v_offset, pos % SB_KV_PAGE,
@@ -118,12 +127,11 @@ void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t 
                           b->act[SB_ACT_A16] + (size_t)r * b->act_stride[SB_ACT_A16]);
 }
 
-static void run_rows(sb_engine *e, const sb_job *j, int i_thread, int n_threads)
+/* Rows [r0, r1). */
+static void run_rows(const sb_engine *e, const sb_job *j, int32_t r0, int32_t r1)
 {
     const sb_plan *p = &e->model->plan;
-    const int64_t n = e->batch.n_rows;
-    const int32_t r1 = (int32_t)(n * (i_thread + 1) / n_threads);
-    for (int32_t r = (int32_t)(n * i_thread / n_threads); r < r1; r++) {
+    for (int32_t r = r0; r < r1; r++) {
         if (j->for_head && e->batch.logit_row[r] < 0) continue;
         for (int32_t i = 0; i < j->n; i++)
             run_row(e, &p->steps[j->first + i], r);
@@ -163,140 +171,192 @@ static void run_product(const sb_engine *e, int32_t w, int32_t bias, const produ
         e->kern.add(mm.y + (size_t)r * mm.y_stride, e->packed[bias].vec + c0, n);
 }
 
-/* Few rows read weights as fast as memory gives them: one long stream a thread, cut where a piece
- * is long enough not to hurt, so that a thread whose core is stolen does fewer. */
-static int32_t n_pieces(const sb_engine *e, size_t bytes)
-{
-    enum { FEW_ROWS = 4, PIECE_BYTES = 128 * 1024 };
-    if (e->batch.n_rows > FEW_ROWS) return e->n_threads * 6;
-    const size_t n = bytes / PIECE_BYTES, least = (size_t)e->n_threads;
-    return (int32_t)(n < least ? least : n > 16 * least ? 16 * least : n);
-}
-
-/* The next run of panels out of `total`. Returns false when all are taken. */
-static bool take_panels(sb_engine *e, int32_t i_job, int32_t pieces, int32_t total, int32_t *first,
-                        int32_t *n)
-{
-    assert(pieces > 0);
-    const int32_t run = (total + pieces - 1) / pieces;
-    const int32_t i = atomic_fetch_add_explicit(&e->next[i_job], 1, memory_order_relaxed);
-    if ((int64_t)i * run >= total) return false;
-    *first = i * run;
-    *n = total - *first < run ? total - *first : run;
-    return true;
-}
-
-/* Walks the panels of a step's weights as one list. */
-static void run_matmul(sb_engine *e, const sb_job *j, int32_t i_job)
+/* Panels [first, first + n) of a step's weights as one list. */
+static void run_matmul(const sb_engine *e, const sb_job *j, int32_t first, int32_t n)
 {
     const sb_step *s = &e->model->plan.steps[j->first];
-    int32_t total = 0, first = 0, n = 0;
-    size_t bytes = 0;
-    for (int32_t c = 0; c < s->n; c++) {
-        total += e->packed[s->w[c]].n_panel;
-        bytes += (size_t)e->packed[s->w[c]].n_panel * e->packed[s->w[c]].panel_bytes;
-    }
-    const int32_t pieces = n_pieces(e, bytes);
     const sb_rows *in = &e->rows[s->in[0]];
-    while (take_panels(e, i_job, pieces, total, &first, &n)) {
-        int32_t base = 0;
-        for (int32_t c = 0; c < s->n; c++) {
-            const sb_packed *p = &e->packed[s->w[c]];
-            const int32_t a = first > base ? first - base : 0;
-            const int32_t b = first + n - base < p->n_panel ? first + n - base : p->n_panel;
-            base += p->n_panel;
-            if (a >= b) continue;
-            const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
-            const bool f = act == SB_ACT_F32;
-            const sb_rows *out = &e->rows[s->out[c]];
-            const product d = {.x = f ? (const unsigned char *)in->f : in->act[act],
-                               .x_stride = f ? in->stride * sizeof(float) : in->act_stride[act],
-                               .y = out->f,
-                               .y_stride = out->stride,
-                               .n_row = e->batch.n_rows,
-                               .first = a,
-                               .n = b - a,
-                               .act = act};
-            run_product(e, s->w[c], s->b[c], &d);
-        }
+    int32_t base = 0;
+    for (int32_t c = 0; c < s->n; c++) {
+        const sb_packed *p = &e->packed[s->w[c]];
+        const int32_t a = first > base ? first - base : 0;
+        const int32_t b = first + n - base < p->n_panel ? first + n - base : p->n_panel;
+        base += p->n_panel;
+        if (a >= b) continue;
+        const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
+        const bool f = act == SB_ACT_F32;
+        const sb_rows *out = &e->rows[s->out[c]];
+        const product d = {.x = f ? (const unsigned char *)in->f : in->act[act],
+                           .x_stride = f ? in->stride * sizeof(float) : in->act_stride[act],
+                           .y = out->f,
+                           .y_stride = out->stride,
+                           .n_row = e->batch.n_rows,
+                           .first = a,
+                           .n = b - a,
+                           .act = act};
+        run_product(e, s->w[c], s->b[c], &d);
     }
 }
 
-/* True when every value of a run is a finite number. */
+/* True when every value of whole panels is a finite number. */
 static bool all_finite(const float *x, int64_t n)
 {
-    uint32_t broken = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        broken |= (bits & 0x7f800000u) + 0x00800000u; /* the sign bit: exponent all ones */
+    enum { LANES = 16 }; /* of SB_PANEL: n is a multiple */
+    uint32_t broken[LANES] = {0}, bits[LANES], any = 0;
+    for (int64_t i = 0; i < n; i += LANES) {
+        memcpy(bits, x + i, sizeof bits);
+        for (int j = 0; j < LANES; j++)
+            broken[j] |=
+                (bits[j] & 0x7f800000u) + 0x00800000u; /* the sign bit: exponent all ones */
     }
-    return broken >> 31 == 0;
+    for (int j = 0; j < LANES; j++)
+        any |= broken[j];
+    return any >> 31 == 0;
 }
 
-static void run_head(sb_engine *e, const sb_job *j, int32_t i_job)
+static void run_head(sb_engine *e, const sb_job *j, int32_t first, int32_t n)
 {
     const sb_step *s = &e->model->plan.steps[j->first];
-    if (e->batch.n_logits == 0) return;
-    int32_t first = 0, n = 0;
-    const sb_packed *w = &e->packed[s->w[0]];
-    const int32_t pieces = n_pieces(e, (size_t)w->n_panel * w->panel_bytes);
-    while (take_panels(e, i_job, pieces, w->n_panel, &first, &n)) {
-        const product d = {.x = e->head_act,
-                           .x_stride = e->head_stride,
-                           .y = e->logits,
-                           .y_stride = e->logits_stride,
-                           .n_row = e->batch.n_logits,
-                           .first = first,
-                           .n = n,
-                           .act = e->head_kind};
-        run_product(e, s->w[0], -1, &d);
-        for (int32_t r = 0; r < d.n_row; r++) {
-            float *y = e->logits + (size_t)r * e->logits_stride + (size_t)first * SB_PANEL;
-            if (s->softcap != 0) e->kern.softcap(y, s->softcap, (int64_t)n * SB_PANEL);
-            if (!all_finite(y, (int64_t)n * SB_PANEL)) atomic_store(&e->broken, true);
+    const product d = {.x = e->head_act,
+                       .x_stride = e->head_stride,
+                       .y = e->logits,
+                       .y_stride = e->logits_stride,
+                       .n_row = e->batch.n_logits,
+                       .first = first,
+                       .n = n,
+                       .act = e->head_kind};
+    run_product(e, s->w[0], -1, &d);
+    for (int32_t r = 0; r < d.n_row; r++) {
+        float *y = e->logits + (size_t)r * e->logits_stride + (size_t)first * SB_PANEL;
+        if (s->softcap != 0) e->kern.softcap(y, s->softcap, (int64_t)n * SB_PANEL);
+        if (!all_finite(y, (int64_t)n * SB_PANEL)) atomic_store(&e->broken, true);
+    }
+}
+
+/* A job in pieces [0, n), each of `run` of its rows, panels or tiles but the last. */
+typedef struct pieces {
+    sb_engine *e;
+    const sb_job *job;
+    atomic_int *taken; /* [n_threads] of each thread's share */
+    atomic_int *done;  /* of all */
+    int32_t total, run, n;
+    int i_thread;
+} pieces;
+
+/* Few rows read weights as fast as memory gives them: one long stream a thread, cut where a piece
+ * is long enough not to hurt. With more rows a piece is work enough when it is shorter. */
+static int32_t n_panel_pieces(const sb_engine *e, size_t bytes)
+{
+    enum { FEW_ROWS = 4, PIECE_BYTES = 128 * 1024, MOST = 16, MANY = 6 };
+    const size_t n = bytes / PIECE_BYTES, n_threads = (size_t)e->n_threads;
+    const size_t least = e->batch.n_rows > FEW_ROWS ? MANY * n_threads : n_threads;
+    return (int32_t)(n < least ? least : n > MOST * n_threads ? MOST * n_threads : n);
+}
+
+static pieces cut(sb_engine *e, int32_t i_job, int i_thread)
+{
+    enum { ROW_PIECES = 4 };
+    const sb_job *j = &e->jobs[i_job];
+    const sb_step *s = &e->model->plan.steps[j->first];
+    pieces p = {.e = e, .job = j, .run = 1, .i_thread = i_thread};
+    p.taken = e->next + (size_t)i_job * (size_t)(e->n_threads + 1);
+    p.done = p.taken + e->n_threads;
+    size_t bytes = 0;
+    int32_t most = 0;
+    switch (j->kind) {
+    case SB_JOB_ROWS:
+        p.total = e->batch.n_rows;
+        most = ROW_PIECES * e->n_threads;
+        break;
+    case SB_JOB_ATTEND:
+        p.total = most = e->batch.n_tiles * s->n_kv_head;
+        break;
+    case SB_JOB_MATMUL:
+    case SB_JOB_HEAD:
+        for (int c = 0; c < 3; c++) {
+            if (s->w[c] < 0) continue;
+            p.total += e->packed[s->w[c]].n_panel;
+            bytes += (size_t)e->packed[s->w[c]].n_panel * e->packed[s->w[c]].panel_bytes;
         }
+        if (j->kind == SB_JOB_HEAD && e->batch.n_logits == 0) p.total = 0;
+        most = n_panel_pieces(e, bytes);
+        break;
     }
+    if (p.total == 0) return p;
+    p.run = (p.total + most - 1) / most;
+    p.n = (p.total + p.run - 1) / p.run;
+    return p;
 }
 
-static void run_attend(sb_engine *e, const sb_job *j, int32_t i_job, int i_thread)
+/* The first piece of a thread's share. Of one piece it is the caller's, which is awake. */
+static int32_t share(const pieces *p, int i_thread)
 {
-    const sb_step *s = &e->model->plan.steps[j->first];
-    const int32_t total = e->batch.n_tiles * s->n_kv_head;
+    const int32_t n = p->e->n_threads;
+    return (int32_t)(((int64_t)p->n * i_thread + n - 1) / n);
+}
+
+/* A piece nobody has taken, of the thread's own share first; -1 when there is none. */
+static int32_t take(const pieces *p)
+{
+    const int n_threads = p->e->n_threads;
+    for (int k = 0; k < n_threads; k++) {
+        const int t = (p->i_thread + k) % n_threads;
+        const int32_t first = share(p, t), n = share(p, t + 1) - first;
+        if (atomic_load_explicit(&p->taken[t], memory_order_relaxed) >= n) continue;
+        const int32_t i = atomic_fetch_add_explicit(&p->taken[t], 1, memory_order_relaxed);
+        if (i < n) return first + i;
+    }
+    return -1;
+}
+
+static void run_piece(const pieces *p, int32_t i)
+{
+    const int32_t first = i * p->run, n = p->total - first < p->run ? p->total - first : p->run;
+    switch (p->job->kind) {
+    case SB_JOB_ROWS:
+        run_rows(p->e, p->job, first, first + n);
+        return;
+    case SB_JOB_MATMUL:
+        run_matmul(p->e, p->job, first, n);
+        return;
+    case SB_JOB_ATTEND: /* from the last tile down: the longest ones first */
+        sb_engine_attend(p->e, p->job, p->total - 1 - i, p->i_thread);
+        return;
+    case SB_JOB_HEAD:
+        run_head(p->e, p->job, first, n);
+        return;
+    }
+    sb_unreachable("every kind of job is listed");
+}
+
+/* Waits for the pieces that other threads still work on. */
+static void settle(const pieces *p)
+{
     for (;;) {
-        /* From the last tile down: the longest ones first. */
-        const int32_t i = atomic_fetch_add_explicit(&e->next[i_job], 1, memory_order_relaxed);
-        if (i >= total) return;
-        sb_engine_attend(e, j, total - 1 - i, i_thread);
+        const uint32_t mark = sb_pool_mark(p->e->pool);
+        if (atomic_load_explicit(p->done, memory_order_acquire) == p->n) return;
+        sb_pool_wait(p->e->pool, mark);
     }
 }
 
 static void exec_thread(void *arg, int i_thread, int n_threads)
 {
     sb_engine *e = arg;
+    (void)n_threads;
     for (int32_t i = 0; i < e->n_jobs; i++) {
-        const sb_job *j = &e->jobs[i];
-        switch (j->kind) {
-        case SB_JOB_ROWS:
-            run_rows(e, j, i_thread, n_threads);
-            break;
-        case SB_JOB_MATMUL:
-            run_matmul(e, j, i);
-            break;
-        case SB_JOB_ATTEND:
-            run_attend(e, j, i, i_thread);
-            break;
-        case SB_JOB_HEAD:
-            run_head(e, j, i);
-            break;
-        }
-        if (i + 1 < e->n_jobs) sb_pool_barrier(e->pool, i_thread);
+        const pieces p = cut(e, i, i_thread);
+        int32_t n = 0;
+        for (int32_t k = take(&p); k >= 0; k = take(&p), n++)
+            run_piece(&p, k);
+        if (n && atomic_fetch_add_explicit(p.done, n, memory_order_acq_rel) + n == p.n)
+            sb_pool_signal(e->pool);
+        settle(&p);
     }
 }
 
 void sb_engine_exec(sb_engine *e)
 {
-    for (int32_t i = 0; i < e->n_jobs; i++)
+    for (int32_t i = 0; i < e->n_jobs * (e->n_threads + 1); i++)
         atomic_store_explicit(&e->next[i], 0, memory_order_relaxed);
     atomic_store(&e->broken, false);
     sb_pool_run(e->pool, exec_thread, e);

@@ -6,12 +6,12 @@
  *             temperature, top-k, typical-p, top-p, min-p, one draw. The same seed, parameters,
  *             history and logits give the same ids anywhere.
  * Invariants  What is off costs nothing and changes nothing, so zero is off wherever it can be.
- * Ownership   A sampler owns its workspace and copies what it is given; made for one vocabulary
- *             size.
+ * Ownership   A sampler copies what it is given; made for one vocabulary size. Samplers may
+ *             share the rooms they draw in; else each has its own.
  * Errors      sb_sampler_new: SB_INVALID or SB_LIMIT naming the parameter and its range,
  *             SB_NO_MEMORY.
- * Cost        O(n_vocab) a draw, times its logarithm for typical-p without a top-k; no allocation
- *             after _new. */
+ * Cost        A few passes over the logits for a draw, times their logarithm for typical-p without
+ *             a top-k; no allocation after _new. */
 #ifndef SB_ENGINE_SAMPLER_H
 #define SB_ENGINE_SAMPLER_H
 #include "base/base.h"
@@ -41,7 +41,15 @@ typedef struct sb_sampling {
 } sb_sampling;
 
 typedef struct sb_sampler sb_sampler;
+typedef struct sb_sampler_room sb_sampler_room;
 
+/* Room for one draw at a time: some 20 bytes for each id, of which most draws touch few. */
+sb_status sb_sampler_room_new(sb_sampler_room **out, int32_t n_vocab, sb_error *err) SB_MUST_USE;
+void sb_sampler_room_free(sb_sampler_room *r);
+/* A sampler without a room: only for sb_sampler_draw_in(). Without penalties it needs memory only
+ * for itself and its bias. */
+sb_status sb_sampler_new_bare(sb_sampler **out, int32_t n_vocab, const sb_sampling *p,
+                              sb_error *err) SB_MUST_USE;
 sb_status sb_sampler_new(sb_sampler **out, int32_t n_vocab, const sb_sampling *p,
                          sb_error *err) SB_MUST_USE;
 void sb_sampler_free(sb_sampler *s);
@@ -50,6 +58,9 @@ void sb_sampler_prompt(sb_sampler *s, const int32_t *ids, size_t n);
 void sb_sampler_accept(sb_sampler *s, int32_t id);
 /* mask: bit i of word i / 32 set where id i is allowed; NULL = all. Returns the id. */
 int32_t sb_sampler_draw(sb_sampler *s, const float *logits, const uint32_t *mask);
+/* The same in a room of the same vocabulary that nobody else draws in meanwhile. */
+int32_t sb_sampler_draw_in(sb_sampler *s, sb_sampler_room *r, const float *logits,
+                           const uint32_t *mask);
 
 /* Natural log of the probability of `id` at temperature 1. */
 double sb_logprob(const float *logits, int32_t n_vocab, int32_t id);

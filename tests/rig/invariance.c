@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * invariance.c - the bit-exactness matrix on a real model: threads x chunk x crowd, all equal.
  *
- * Usage: invariance MODEL.gguf [N_TOKENS]
+ * Usage: invariance MODEL.gguf [N_TOKENS [f32|bf16|int8]]
  * Prints one line per way and ends with "N passed, N failed"; exit status 1 when any differs. */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -18,6 +18,7 @@ static const int32_t chunks[] = {512, 64, 7, 1};
 
 typedef struct matrix {
     const char *path;
+    sb_kv_type kv;
     int32_t *ids, n;
     float *first, *now;
     size_t bytes; /* of one result */
@@ -37,7 +38,8 @@ static bool compare(matrix *m, int n_threads, sb_rig_way way, uint64_t ns)
 static sb_status run_threads(matrix *m, int n_threads, sb_error *err)
 {
     sb_rig rig;
-    const sb_engine_opts o = sb_rig_opts(m->n + N_MORE + 64);
+    sb_engine_opts o = sb_rig_opts(m->n + N_MORE + 64);
+    o.kv = m->kv;
     SB_TRY(sb_rig_open(&rig, m->path, n_threads, &o, err));
     const size_t n_vocab = (size_t)rig.model->hp.n_vocab;
     sb_status s = SB_OK;
@@ -64,11 +66,15 @@ static sb_status run_threads(matrix *m, int n_threads, sb_error *err)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        (void)fprintf(stderr, "usage: invariance MODEL.gguf [N_TOKENS]\n");
+        (void)fprintf(stderr, "usage: invariance MODEL.gguf [N_TOKENS [f32|bf16|int8]]\n");
         return 2;
     }
     matrix m = {.path = argv[1],
+                .kv = SB_KV_BF16,
                 .n = argc > 2 ? (int32_t)strtol(argv[2], NULL, 10) : DEFAULT_TOKENS};
+    for (int t = 0; argc > 3 && t < SB_KV_TYPE_COUNT; t++)
+        if (strcmp(argv[3], sb_kv_name((sb_kv_type)t)) == 0) m.kv = (sb_kv_type)t;
+    printf("keys and values in %s\n", sb_kv_name(m.kv));
     m.ids = sb_alloc((size_t)m.n, sizeof *m.ids);
     sb_error err = {0};
     sb_status s = m.ids ? SB_OK : SB_NO_MEMORY;

@@ -203,16 +203,15 @@ static double divergence(const float *a, const float *b, int32_t n)
     return kl;
 }
 
-static void fast_mode_stays_near(void **state)
+static void stays_near(sb_kv_type kv)
 {
-    (void)state;
     for (size_t i = 0; i < n_files; i++) {
         const golden *f = &files[i];
         const size_t n_vocab = (size_t)f->n_vocab;
         float *exact = new_rows(f), *fast = new_rows(f);
         double kl = 0;
         answer(f, (way){SB_EXACT, SB_KV_F32, 50}, exact);
-        answer(f, (way){SB_FAST, SB_KV_BF16, 50}, fast);
+        answer(f, (way){SB_FAST, kv, 50}, fast);
         for (size_t s = 0; s < (size_t)f->n_greedy; s++)
             kl += divergence(exact + s * n_vocab, fast + s * n_vocab, f->n_vocab) / f->n_greedy;
         print_message("%s: %.1e nats\n", f->path, kl);
@@ -222,12 +221,25 @@ static void fast_mode_stays_near(void **state)
     }
 }
 
+static void fast_mode_stays_near(void **state)
+{
+    (void)state;
+    stays_near(SB_KV_BF16);
+}
+
+static void int8_keys_and_values_stay_near(void **state)
+{
+    (void)state;
+    stays_near(SB_KV_I8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture_has_a_model),
         cmocka_unit_test(exact_mode_is_the_reference),
         cmocka_unit_test(fast_mode_stays_near),
+        cmocka_unit_test(int8_keys_and_values_stay_near),
     };
     return cmocka_run_group_tests(tests, load_all, drop_all);
 }

@@ -109,6 +109,7 @@ static void every_architecture(void **state)
         if (sb_tiny_write(&t, path, &err) != SB_OK) fail_msg("%s", err.msg);
         check_ways(path, SB_FAST, SB_KV_BF16);
         check_ways(path, SB_EXACT, SB_KV_F32);
+        check_ways(path, SB_FAST, SB_KV_I8);
         (void)unlink(path);
     }
 }
@@ -121,6 +122,7 @@ static void exact_and_f32_kv(void **state)
     write_model(path, "gemma3", SB_F_Q4_1);
     check_ways(path, SB_EXACT, SB_KV_F32);
     check_ways(path, SB_FAST, SB_KV_F32);
+    check_ways(path, SB_EXACT, SB_KV_I8);
     (void)unlink(path);
 }
 

@@ -150,6 +150,143 @@ static void draws_follow_the_probabilities(void **state)
     sb_sampler_free(s);
 }
 
+/* The k likeliest, whatever k and wherever they stand, equals a plain search; ties go to lower
+ * ids. */
+static void the_likeliest_are_found(void **state)
+{
+    (void)state;
+    static const int32_t ks[] = {1, 2, 7, 31, 32, 33, 39, 40, 100};
+    for (int round = 0; round < 3; round++) {
+        fill();
+        for (int i = 0; i < N; i++) /* few values: many ties */
+            if (round) logits[i] = floorf(logits[i] * (round == 1 ? 2 : 40));
+        for (size_t c = 0; c < SB_ARRAY_LEN(ks); c++) {
+            static bool first[N], seen[N];
+            memset(first, 0, sizeof first);
+            memset(seen, 0, sizeof seen);
+            for (int32_t n = 0; n < ks[c]; n++) {
+                int32_t best = -1;
+                for (int32_t i = 0; i < N; i++)
+                    if (!first[i] && (best < 0 || logits[i] > logits[best])) best = i;
+                first[best] = true;
+            }
+            sb_sampler *s = make((sb_sampling){.temp = 100, .top_k = ks[c], .top_p = 1, .seed = 1});
+            int32_t n_seen = 0;
+            for (int i = 0; i < 40 * ks[c]; i++) {
+                const int32_t id = sb_sampler_draw(s, logits, NULL);
+                assert_true(first[id]);
+                n_seen += !seen[id];
+                seen[id] = true;
+            }
+            assert_int_equal(n_seen, ks[c]);
+            sb_sampler_free(s);
+        }
+    }
+}
+
+/* Any id, by its probability, at any temperature; what is masked or banned never. */
+static void all_ids_are_drawn_from(void **state)
+{
+    (void)state;
+    static int seen[N];
+    const sb_logit_bias ban = {.id = 700, .bias = -INFINITY};
+    uint32_t mask[N / 32 + 1];
+    memset(mask, 0xff, sizeof mask);
+    mask[300 / 32] &= ~(1u << 300 % 32);
+    for (int i = 0; i < N; i++)
+        logits[i] = (float)(i % 2); /* e times as likely at an odd id */
+    sb_sampler *s =
+        make((sb_sampling){.temp = 1, .top_p = 1, .seed = 2, .bias = &ban, .n_bias = 1});
+    int n_odd = 0;
+    for (int i = 0; i < 60000; i++) {
+        const int32_t id = sb_sampler_draw(s, logits, mask);
+        n_odd += id % 2;
+        seen[id]++;
+    }
+    assert_in_range(n_odd, 43500, 44200); /* e / (1 + e) of them */
+    assert_int_equal(seen[300] + seen[700], 0);
+    for (int i = 1; i < N; i += 2)
+        assert_true(seen[i] > 0);
+    sb_sampler_free(s);
+    for (int i = 0; i < N; i++)
+        logits[i] = -INFINITY;
+    logits[42] = -3;
+    s = make((sb_sampling){.temp = 0.01f, .top_p = 1, .seed = 2});
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(sb_sampler_draw(s, logits, NULL), 42);
+    sb_sampler_free(s);
+}
+
+/* Where many ids share the mass, top-p keeps the fewest that hold it, min-p those large enough. */
+static void wide_cuts_keep_what_they_say(void **state)
+{
+    (void)state;
+    static int seen[N], rank[N];
+    fill();
+    for (int i = 0; i < N; i += 3) /* ties, and ids that may not be drawn */
+        logits[i] = i % 2 ? 4 : -INFINITY;
+    double total = 0, sum = 0;
+    for (int i = 0; i < N; i++) {
+        total += exp((double)logits[i] / 4);
+        rank[i] = 0;
+        for (int k = 0; k < N; k++)
+            rank[i] += logits[k] > logits[i] || (logits[k] == logits[i] && k < i);
+    }
+    int n_kept = 0;
+    for (; sum < 0.6 * total; n_kept++)
+        for (int i = 0; i < N; i++)
+            if (rank[i] == n_kept) sum += exp((double)logits[i] / 4);
+    assert_true(n_kept > 500);
+    for (int with_min = 0; with_min < 2; with_min++) {
+        const sb_sampling p = {.temp = 4, .top_p = 0.6f, .seed = 9, .min_p = with_min ? 0.45f : 0};
+        float max = 0;
+        for (int i = 0; i < N; i++)
+            max = logits[i] > max ? logits[i] : max;
+        sb_sampler *s = make(p);
+        memset(seen, 0, sizeof seen);
+        for (int i = 0; i < 40000; i++)
+            seen[sb_sampler_draw(s, logits, NULL)]++;
+        for (int i = 0; i < N; i++) {
+            const double of_max = exp((double)(logits[i] - max) / 4);
+            if (rank[i] > n_kept || (with_min && of_max < 0.449)) assert_int_equal(seen[i], 0);
+            if (rank[i] < n_kept - 1 && (!with_min || of_max > 0.451)) assert_true(seen[i] > 0);
+        }
+        sb_sampler_free(s);
+    }
+}
+
+static void samplers_share_a_room(void **state)
+{
+    (void)state;
+    enum { N_SAMPLERS = 4 };
+    static const sb_sampling p[N_SAMPLERS] = {
+        {.top_p = 1, .repeat_penalty = 2},
+        {.temp = 1, .top_p = 0.9f, .seed = 3, .presence_penalty = 1},
+        {.temp = 1, .top_p = 1, .seed = 3},
+        {.temp = 1, .top_p = 1, .top_k = 20, .seed = 5}};
+    sb_sampler_room *room = NULL;
+    sb_sampler *own[N_SAMPLERS], *lent[N_SAMPLERS];
+    sb_error err = {0};
+    fill();
+    assert_int_equal(sb_sampler_room_new(&room, N, &err), SB_OK);
+    for (int i = 0; i < N_SAMPLERS; i++) {
+        own[i] = make(p[i]);
+        assert_int_equal(sb_sampler_new_bare(&lent[i], N, &p[i], &err), SB_OK);
+    }
+    for (int k = 0; k < 50; k++)
+        for (int i = 0; i < N_SAMPLERS; i++) {
+            const int32_t id = sb_sampler_draw(own[i], logits, NULL);
+            assert_int_equal(sb_sampler_draw_in(lent[i], room, logits, NULL), id);
+            sb_sampler_accept(own[i], id);
+            sb_sampler_accept(lent[i], id);
+        }
+    for (int i = 0; i < N_SAMPLERS; i++) {
+        sb_sampler_free(own[i]);
+        sb_sampler_free(lent[i]);
+    }
+    sb_sampler_room_free(room);
+}
+
 static void logprobs_add_up(void **state)
 {
     (void)state;
@@ -398,6 +535,10 @@ int main(void)
         cmocka_unit_test(cuts_keep_what_they_say),
         cmocka_unit_test(seeds_repeat_and_differ),
         cmocka_unit_test(draws_follow_the_probabilities),
+        cmocka_unit_test(the_likeliest_are_found),
+        cmocka_unit_test(all_ids_are_drawn_from),
+        cmocka_unit_test(wide_cuts_keep_what_they_say),
+        cmocka_unit_test(samplers_share_a_room),
         cmocka_unit_test(logprobs_add_up),
         cmocka_unit_test(parameters_out_of_range_are_named),
         cmocka_unit_test(penalties_do_what_they_say),
