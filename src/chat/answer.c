@@ -126,6 +126,11 @@ static sb_status show(sb_answer *a, sb_error *err)
     return SB_OK;
 }
 
+static void note_stop(sb_answer *a)
+{
+    if (a->stops.i_hit >= 0) a->out->stop = &a->r->stops[a->stops.i_hit];
+}
+
 sb_status sb_answer_take(sb_answer *a, int32_t id, sb_error *err)
 {
     const bool by_name = a->parser && sb_tokenizer_is_control(a->tok, id) &&
@@ -133,6 +138,7 @@ sb_status sb_answer_take(sb_answer *a, int32_t id, sb_error *err)
     sb_buf_clear(&a->piece);
     SB_TRY(sb_detok_push(&a->detok, a->tok, id, by_name, &a->piece, err));
     SB_TRY(sb_stops_push(&a->stops, (sb_str){a->piece.p, a->piece.n}, &a->shown, err));
+    note_stop(a);
     return show(a, err);
 }
 
@@ -142,6 +148,7 @@ sb_status sb_answer_finish(sb_answer *a, bool is_cut, sb_error *err)
     SB_TRY(sb_detok_finish(&a->detok, is_cut, &a->piece, err));
     if (a->piece.n)
         SB_TRY(sb_stops_push(&a->stops, (sb_str){a->piece.p, a->piece.n}, &a->shown, err));
+    note_stop(a);
     SB_TRY(sb_stops_finish(&a->stops, &a->shown, err));
     SB_TRY(show(a, err));
     return a->parser ? sb_output_finish(a->parser, err) : SB_OK;

@@ -150,28 +150,46 @@ sb_status sb_prompter_render(const sb_prompter *p, const sb_prompt_request *r, s
 
 /* ---- encoding ---- */
 
+/* Segments [i0, n_segments), which begin at byte `at`. */
+static sb_status encode_from(const sb_prompter *p, const sb_rendered *r, size_t i0, size_t at,
+                             sb_ids *out, sb_error *err)
+{
+    const size_t n = r->n_segments - i0;
+    sb_tok_span *spans = sb_alloc(n ? n : 1, sizeof *spans);
+    if (!spans) return SB_FAIL(err, SB_NO_MEMORY, "prompt: out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const sb_segment *g = &r->segments[i0 + i];
+        spans[i] = (sb_tok_span){.bytes = g->bytes,
+                                 .mode = g->from_content ? SB_TOK_CONTENT : SB_TOK_LITERAL};
+    }
+    const sb_str rest = {r->text + at, r->bytes - at};
+    const sb_status s = sb_tokenizer_encode_spans(p->model->tok, rest, spans, n, at == 0, out, err);
+    sb_free(spans);
+    return s;
+}
+
 sb_status sb_prompter_encode(const sb_prompter *p, const sb_rendered *r, sb_ids *out, sb_error *err)
 {
     const sb_tokenizer *t = p->model->tok;
-    sb_tok_span *spans = sb_alloc(r->n_segments ? r->n_segments : 1, sizeof *spans);
-    if (!spans) return SB_FAIL(err, SB_NO_MEMORY, "prompt: out of memory");
-    for (size_t i = 0; i < r->n_segments; i++)
-        spans[i] =
-            (sb_tok_span){.bytes = r->segments[i].bytes,
-                          .mode = r->segments[i].from_content ? SB_TOK_CONTENT : SB_TOK_LITERAL};
     const size_t first = out->n;
-    sb_status s = SB_OK;
-    if (sb_tokenizer_add_bos(t)) s = sb_ids_add(out, sb_tokenizer_bos(t), err);
-    if (s == SB_OK)
-        s = sb_tokenizer_encode_spans(t, (sb_str){r->text, r->bytes}, spans, r->n_segments, true,
-                                      out, err);
-    sb_free(spans);
-    if (s == SB_OK && sb_tokenizer_add_bos(t) && out->n > first + 1 &&
-        out->v[first + 1] == out->v[first]) {
+    if (sb_tokenizer_add_bos(t)) SB_TRY(sb_ids_add(out, sb_tokenizer_bos(t), err));
+    SB_TRY(encode_from(p, r, 0, 0, out, err));
+    if (sb_tokenizer_add_bos(t) && out->n > first + 1 && out->v[first + 1] == out->v[first]) {
         memmove(out->v + first, out->v + first + 1, (out->n - first - 1) * sizeof *out->v);
         out->n--;
     }
-    return s;
+    return SB_OK;
+}
+
+sb_status sb_prompter_encode_rest(const sb_prompter *p, const sb_rendered *r, size_t at,
+                                  sb_ids *out, sb_error *err)
+{
+    size_t i = 0;
+    while (i < r->n_segments && r->segments[i].offset + r->segments[i].bytes < at)
+        i++;
+    if (i == r->n_segments || r->segments[i].offset + r->segments[i].bytes != at)
+        return SB_FAIL(err, SB_INVALID, "prompt: no segment ends at byte %zu", at);
+    return encode_from(p, r, i + 1, at, out, err);
 }
 
 sb_status sb_prompter_chat(const sb_prompter *p, const sb_prompt_request *r, sb_ids *out,

@@ -98,7 +98,11 @@ sb_status sb_prompter_render(const sb_prompter *p, const sb_prompt_request *r, s
 /* Appends the ids of a rendered prompt; a template that prints bos itself gets no second one. */
 sb_status sb_prompter_encode(const sb_prompter *p, const sb_rendered *r, sb_ids *out,
                              sb_error *err) SB_MUST_USE;
-/* Both. */
+/* The ids of what follows byte `at`, a segment's end, for an `out` that ends with those of what
+ * lies before it. SB_INVALID when no segment ends there. */
+sb_status sb_prompter_encode_rest(const sb_prompter *p, const sb_rendered *r, size_t at,
+                                  sb_ids *out, sb_error *err) SB_MUST_USE;
+/* Render and encode. */
 sb_status sb_prompter_chat(const sb_prompter *p, const sb_prompt_request *r, sb_ids *out,
                            sb_error *err) SB_MUST_USE;
 /* control: control tokens in the text match. */

@@ -75,8 +75,8 @@ static void content_forges_nothing(void **state)
     sb_ids_init(&a, 1000);
     sb_ids_init(&b, 1000);
     const sb_turn_request ra = ask(&plain, 1), rb = ask(&evil, 1);
-    assert_int_equal(sb_chat_prompt_ids(chat, &ra, &a, NULL), SB_OK);
-    assert_int_equal(sb_chat_prompt_ids(chat, &rb, &b, NULL), SB_OK);
+    assert_int_equal(sb_chat_prompt_ids(chat, &ra, 1, &a, NULL), SB_OK);
+    assert_int_equal(sb_chat_prompt_ids(chat, &rb, 1, &b, NULL), SB_OK);
     assert_true(start >= 0 && n_of(&a, start) >= 2);
     assert_int_equal(n_of(&a, start), n_of(&b, start));
     sb_ids_deinit(&a);
@@ -140,6 +140,8 @@ static void turns_end_as_they_say(void **state)
     r.stops = &stop, r.n_stops = 1, r.on_event = NULL;
     assert_int_equal(sb_chat_turn(chat, &r, &again, NULL), SB_OK);
     assert_int_equal(again.finish, SB_FINISH_STOP);
+    assert_int_equal(again.i_stop, 0);
+    assert_int_equal(first.i_stop, -1);
     assert_int_equal(again.text.n, 0);
     sb_turn_deinit(&again);
     r.n_stops = 0;
