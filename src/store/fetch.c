@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fetch.c - the loop around http.c: keep what came, wait, ask for the rest.
+ * fetch.c - the loop around transfer.c: keep what came, wait, ask for the rest.
  *
  * What may be gone on with is decided by the notes: a hash of the host's that is still the same, or
  * a validator that the host itself compares (If-Range). Without either, a resumed download could be
@@ -30,7 +30,7 @@ typedef struct fetch {
 } fetch;
 
 /* Waits before try number n (from 1); SB_CANCELLED when asked to stop. */
-static sb_status wait_for_try(int n, const sb_http_head *head, const sb_pull_hooks *hooks,
+static sb_status wait_for_try(int n, const sb_transfer_head *head, const sb_pull_hooks *hooks,
                               sb_error *err)
 {
     uint64_t ms = (uint64_t)FIRST_WAIT_MS << (n < 8 ? n - 1 : 7);
@@ -46,7 +46,7 @@ static sb_status wait_for_try(int n, const sb_http_head *head, const sb_pull_hoo
 }
 
 /* After a failure: SB_OK = try again (the wait is over), else the failure itself. */
-static sb_status after_failure(sb_status s, int *n_tries, const sb_http_head *head,
+static sb_status after_failure(sb_status s, int *n_tries, const sb_transfer_head *head,
                                const sb_pull_hooks *hooks, sb_error *err)
 {
     if (!head->try_again || s == SB_CANCELLED) return s;
@@ -64,7 +64,7 @@ typedef struct text {
     bool head;
 } text;
 
-static sb_status text_begin(void *ctx, const sb_http_head *head, sb_error *err)
+static sb_status text_begin(void *ctx, const sb_transfer_head *head, sb_error *err)
 {
     text *t = ctx;
     sb_buf_clear(t->out);
@@ -86,18 +86,18 @@ static sb_status text_body(void *ctx, const unsigned char *p, size_t n, bool *ou
     return SB_OK;
 }
 
-sb_status sb_fetch_text(const sb_fetch_look *look, sb_buf *out, sb_http_head *out_head,
+sb_status sb_fetch_text(const sb_fetch_look *look, sb_buf *out, sb_transfer_head *out_head,
                         sb_error *err)
 {
     text t = {out, look->shown, look->head};
-    const sb_http_request rq = {.url = look->url,
-                                .shown = look->shown,
-                                .last_byte = look->head ? out->max - 1 : UINT64_MAX,
-                                .ctx = &t,
-                                .begin = text_begin,
-                                .body = text_body};
+    const sb_transfer_request rq = {.url = look->url,
+                                    .shown = look->shown,
+                                    .last_byte = look->head ? out->max - 1 : UINT64_MAX,
+                                    .ctx = &t,
+                                    .begin = text_begin,
+                                    .body = text_body};
     for (int n_tries = 0;;) {
-        const sb_status s = sb_http_get(look->http, &rq, out_head, err);
+        const sb_status s = sb_transfer_get(look->http, &rq, out_head, err);
         if (s == SB_OK) return SB_OK;
         SB_TRY(after_failure(s, &n_tries, out_head, look->hooks, err));
     }
@@ -184,7 +184,7 @@ static sb_status check_room(const fetch *f, sb_error *err)
     return sb_folder_need(f->job->part, f->want - f->done, err);
 }
 
-static sb_status fetch_begin(void *ctx, const sb_http_head *head, sb_error *err)
+static sb_status fetch_begin(void *ctx, const sb_transfer_head *head, sb_error *err)
 {
     fetch *f = ctx;
     const sb_fetch_job *job = f->job;
@@ -225,17 +225,17 @@ static sb_status fetch_body(void *ctx, const unsigned char *p, size_t n, bool *o
 }
 
 /* One request for what is missing. *out_more: it brought something, but not the end. */
-static sb_status fetch_once(fetch *f, sb_http_head *head, sb_error *err)
+static sb_status fetch_once(fetch *f, sb_transfer_head *head, sb_error *err)
 {
-    const sb_http_request rq = {.url = f->job->url,
-                                .shown = f->job->shown,
-                                .first_byte = f->done,
-                                .last_byte = UINT64_MAX,
-                                .if_range = f->done > 0 ? f->validator : NULL,
-                                .ctx = f,
-                                .begin = fetch_begin,
-                                .body = fetch_body};
-    SB_TRY(sb_http_get(f->job->http, &rq, head, err));
+    const sb_transfer_request rq = {.url = f->job->url,
+                                    .shown = f->job->shown,
+                                    .first_byte = f->done,
+                                    .last_byte = UINT64_MAX,
+                                    .if_range = f->done > 0 ? f->validator : NULL,
+                                    .ctx = f,
+                                    .begin = fetch_begin,
+                                    .body = fetch_body};
+    SB_TRY(sb_transfer_get(f->job->http, &rq, head, err));
     if (head->status == 416) { /* the file is shorter now than what we have of it */
         head->try_again = true;
         SB_TRY(start_over(f, err));
@@ -251,7 +251,7 @@ static sb_status fetch_all(fetch *f, sb_error *err)
 {
     int n_tries = 0;
     while (f->want == UINT64_MAX || f->done < f->want) {
-        sb_http_head head;
+        sb_transfer_head head;
         const uint64_t before = f->done;
         const sb_status s = fetch_once(f, &head, err);
         if (s == SB_OK) break;

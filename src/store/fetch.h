@@ -9,11 +9,11 @@
 #ifndef SB_STORE_FETCH_H
 #define SB_STORE_FETCH_H
 #include "base/base.h"
-#include "store/http.h"
+#include "store/transfer.h"
 #include "store/pull.h"
 
 typedef struct sb_fetch_job {
-    sb_http *http;
+    sb_transfer *http;
     const char *url, *shown;
     const char *part, *notes; /* paths */
     uint64_t bytes;           /* UINT64_MAX = not known */
@@ -26,13 +26,13 @@ sb_status sb_fetch_file(const sb_fetch_job *job, uint64_t *out_bytes, char out_s
                         sb_error *err) SB_MUST_USE;
 
 typedef struct sb_fetch_look {
-    sb_http *http;
+    sb_transfer *http;
     const char *url, *shown;
     bool head; /* stop at out's limit without failing, and ask for no more than that */
     const sb_pull_hooks *hooks;
 } sb_fetch_look;
 
 /* A small text or the head of a file, into out (cleared first), which bounds it. */
-sb_status sb_fetch_text(const sb_fetch_look *look, sb_buf *out, sb_http_head *out_head,
+sb_status sb_fetch_text(const sb_fetch_look *look, sb_buf *out, sb_transfer_head *out_head,
                         sb_error *err) SB_MUST_USE;
 #endif

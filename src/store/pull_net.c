@@ -17,7 +17,7 @@ enum { FIRST_LOOK_BYTES = 65536, SHARD_LOOK_BYTES = 1024 };
 
 typedef struct net {
     const sb_pulling *p;
-    sb_http *http;
+    sb_transfer *http;
     sb_buf endpoint, url;
     sb_hub_repo repo; /* HUB */
     size_t i_file;    /* HUB: of the first file */
@@ -30,7 +30,7 @@ static void net_deinit(net *n)
     sb_place_end(&n->place);
     sb_pin_deinit(&n->want);
     sb_hub_deinit(&n->repo);
-    sb_http_free(n->http);
+    sb_transfer_free(n->http);
     sb_buf_deinit(&n->endpoint);
     sb_buf_deinit(&n->url);
 }
@@ -41,19 +41,19 @@ static sb_status net_init(net *n, const sb_pulling *p, sb_error *err)
     sb_buf_init(&n->endpoint, SB_MAX_URL_BYTES, "HF_ENDPOINT");
     sb_buf_init(&n->url, SB_MAX_URL_BYTES, "an address");
     SB_TRY(sb_hub_endpoint(&n->endpoint, err));
-    const sb_http_opts o = {.token = getenv("HF_TOKEN"),
-                            .token_for = n->endpoint.p,
-                            .stall_s = p->rq->stall_s,
-                            .ctx = p->rq->hooks.ctx,
-                            .cancelled = p->rq->hooks.cancelled};
-    return sb_http_new(&n->http, &o, err);
+    const sb_transfer_opts o = {.token = getenv("HF_TOKEN"),
+                                .token_for = n->endpoint.p,
+                                .stall_s = p->rq->stall_s,
+                                .ctx = p->rq->hooks.ctx,
+                                .cancelled = p->rq->hooks.cancelled};
+    return sb_transfer_new(&n->http, &o, err);
 }
 
 /* Asks the hub what the repository holds and chooses. */
 static sb_status list_repo(net *n, sb_error *err)
 {
     sb_buf text;
-    sb_http_head head;
+    sb_transfer_head head;
     const sb_source *src = &n->p->source;
     sb_buf_init(&text, SB_MAX_HUB_LISTING_BYTES, "a list of files");
     sb_buf_clear(&n->url);
@@ -147,7 +147,7 @@ static sb_status url_of(net *n, size_t i, sb_error *err)
 }
 
 /* Takes what the headers say of file i; two words about one file must be the same. */
-static sb_status take_head(net *n, size_t i, const sb_http_head *head, sb_error *err)
+static sb_status take_head(net *n, size_t i, const sb_transfer_head *head, sb_error *err)
 {
     sb_pin_file *w = &n->want.files[i];
     const uint64_t said[2] = {head->linked_bytes, head->total_bytes};
@@ -169,7 +169,7 @@ static sb_status take_head(net *n, size_t i, const sb_http_head *head, sb_error 
 /* Looks at the beginning of file i; of the first file, far enough to know its architecture. */
 static sb_status look_at(net *n, size_t i, sb_error *err)
 {
-    sb_http_head head;
+    sb_transfer_head head;
     bool more = true;
     sb_status s = url_of(n, i, err);
     for (size_t most = i ? SHARD_LOOK_BYTES : FIRST_LOOK_BYTES; s == SB_OK && more; most *= 8) {

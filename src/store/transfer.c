@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * http.c - libcurl's easy interface, one transfer per hop.
+ * transfer.c - libcurl's easy interface, one transfer per hop.
  *
  * libcurl could follow redirections itself; then the headers of the hops would run together, and a
  * token would be its business. Here a hop is a request like any other, and three checks (scheme,
  * origin, count) stand between it and the next. */
 #define CURL_DISABLE_TYPECHECK
-#include "store/http.h"
+#include "store/transfer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,18 +18,18 @@
 #include "store/dynlib.h"
 #include "store/source.h"
 
-struct sb_http {
+struct sb_transfer {
     sb_curl_lib lib;
     CURL *easy;
-    sb_http_opts o;
+    sb_transfer_opts o;
     char token_origin[300]; /* "" = no token */
 };
 
 /* One hop under way; what libcurl's callbacks are handed. */
 typedef struct hop {
-    sb_http *h;
-    const sb_http_request *rq;
-    sb_http_head *head;
+    sb_transfer *h;
+    const sb_transfer_request *rq;
+    sb_transfer_head *head;
     sb_error *err;
     bool trusted; /* of the token's origin, or there is no such origin */
     bool begun, enough;
@@ -69,9 +69,9 @@ static bool token_ok(const char *token)
     return strlen(token) < 1024;
 }
 
-sb_status sb_http_new(sb_http **out, const sb_http_opts *o, sb_error *err)
+sb_status sb_transfer_new(sb_transfer **out, const sb_transfer_opts *o, sb_error *err)
 {
-    sb_http *h = sb_calloc(1, sizeof *h);
+    sb_transfer *h = sb_calloc(1, sizeof *h);
     if (!h) return SB_FAIL(err, SB_NO_MEMORY, "download: no memory");
     h->o = *o;
     sb_status s = sb_curl_lib_load(&h->lib, err);
@@ -84,14 +84,14 @@ sb_status sb_http_new(sb_http **out, const sb_http_opts *o, sb_error *err)
             s = SB_FAIL(err, SB_INVALID, "HF_ENDPOINT is no address of http or https");
     }
     if (s != SB_OK) {
-        sb_http_free(h);
+        sb_transfer_free(h);
         return s;
     }
     *out = h;
     return SB_OK;
 }
 
-void sb_http_free(sb_http *h)
+void sb_transfer_free(sb_transfer *h)
 {
     if (!h) return;
     if (h->easy) h->lib.curl_easy_cleanup(h->easy);
@@ -121,7 +121,7 @@ static void copy_text(char *out, size_t out_bytes, const char *p, size_t n)
 }
 
 /* "bytes FIRST-LAST/TOTAL" or "bytes *" "/TOTAL" */
-static void read_range(sb_http_head *head, const char *p, size_t n)
+static void read_range(sb_transfer_head *head, const char *p, size_t n)
 {
     const char *slash = memchr(p, '/', n), *dash = memchr(p, '-', n);
     if (n < 6 || memcmp(p, "bytes ", 6) != 0 || !slash) return;
@@ -150,7 +150,7 @@ static void read_validator(hop *p, const char *v, size_t n, bool etag)
 
 static void take_header(hop *p, const char *name, size_t n_name, const char *v, size_t n)
 {
-    sb_http_head *head = p->head;
+    sb_transfer_head *head = p->head;
     uint64_t number = 0;
 #define IS(text) (n_name == sizeof(text) - 1 && strncasecmp(name, text, n_name) == 0)
     if (IS("content-length")) {
@@ -219,7 +219,7 @@ static int status_of(const hop *p)
 /* Called once before the first byte of a good body, and after a body without any. */
 static sb_status begin_body(hop *p)
 {
-    sb_http_head *head = p->head;
+    sb_transfer_head *head = p->head;
     p->begun = true;
     head->status = status_of(p);
     if (head->status == 200) {
@@ -254,7 +254,7 @@ static int on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, c
     return p->h->o.cancelled && p->h->o.cancelled(p->h->o.ctx);
 }
 
-static sb_status add_header(const sb_http *h, struct curl_slist **list, sb_error *err,
+static sb_status add_header(const sb_transfer *h, struct curl_slist **list, sb_error *err,
                             const char *name, const char *value)
 {
     sb_buf line;
@@ -269,7 +269,7 @@ static sb_status add_header(const sb_http *h, struct curl_slist **list, sb_error
 
 static sb_status make_headers(const hop *p, bool with_token, struct curl_slist **list)
 {
-    const sb_http *h = p->h;
+    const sb_transfer *h = p->h;
     if (p->rq->if_range && p->rq->if_range[0])
         SB_TRY(add_header(h, list, p->err, "If-Range", p->rq->if_range));
     if (!with_token) return SB_OK;
@@ -322,7 +322,7 @@ static bool set_options(hop *p, const char *url, const struct curl_slist *header
 /* libcurl's result as ours; a good or complete HTTP answer is SB_OK whatever its status. */
 static sb_status judge_transfer(hop *p, CURLcode r)
 {
-    sb_http_head *head = p->head;
+    sb_transfer_head *head = p->head;
     if (p->failed != SB_OK) return p->failed;
     if (r == CURLE_OK || p->enough) return SB_OK;
     if (r == CURLE_ABORTED_BY_CALLBACK) return SB_FAIL(p->err, SB_CANCELLED, "interrupted");
@@ -344,7 +344,7 @@ static sb_status run_hop(hop *p, const char *url)
 {
     struct curl_slist *headers = NULL;
     char origin[300];
-    const sb_http *h = p->h;
+    const sb_transfer *h = p->h;
     if (!origin_of(&h->lib, url, origin, sizeof origin))
         return SB_FAIL(p->err, SB_IO, "%s: no address of http or https", p->rq->shown);
     const bool ours = h->token_origin[0] && strcmp(origin, h->token_origin) == 0;
@@ -363,7 +363,7 @@ static sb_status run_hop(hop *p, const char *url)
 /* What a final status other than 200, 206 and 416 means. */
 static sb_status refuse_status(const hop *p)
 {
-    sb_http_head *head = p->head;
+    sb_transfer_head *head = p->head;
     const char *shown = p->rq->shown;
     const bool token = p->h->token_origin[0] != 0;
     switch (head->status) {
@@ -418,12 +418,13 @@ static sb_status next_url(const hop *p, char *url, size_t url_bytes)
     return SB_OK;
 }
 
-sb_status sb_http_get(sb_http *h, const sb_http_request *rq, sb_http_head *out, sb_error *err)
+sb_status sb_transfer_get(sb_transfer *h, const sb_transfer_request *rq, sb_transfer_head *out,
+                          sb_error *err)
 {
     char url[2 * SB_MAX_URL_BYTES];
     char origin[300] = "", first[300] = "";
-    *out =
-        (sb_http_head){.linked_bytes = UINT64_MAX, .total_bytes = UINT64_MAX, .retry_after_s = -1};
+    *out = (sb_transfer_head){
+        .linked_bytes = UINT64_MAX, .total_bytes = UINT64_MAX, .retry_after_s = -1};
     if (strlen(rq->url) > SB_MAX_URL_BYTES)
         return SB_FAIL(err, SB_LIMIT, "an address of more than %d bytes", SB_MAX_URL_BYTES);
     memcpy(url, rq->url, strlen(rq->url) + 1);
