@@ -16,6 +16,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <curl/curl.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #define SB_ARCHIVE_CALLS(X)                                                                        \
@@ -37,7 +38,8 @@
     X(EVP_sha256)                                                                                  \
     X(EVP_DigestInit_ex)                                                                           \
     X(EVP_DigestUpdate)                                                                            \
-    X(EVP_DigestFinal_ex)
+    X(EVP_DigestFinal_ex)                                                                          \
+    X(CRYPTO_memcmp)
 
 #define SB_CURL_CALLS(X)                                                                           \
     X(curl_global_init)                                                                            \

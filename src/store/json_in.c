@@ -39,17 +39,29 @@ static int depth_of(const char *p, size_t n)
     return most;
 }
 
-sb_status sb_json_in(json_t **out, const char *p, size_t n, const char *what, sb_error *err)
+static sb_status load(json_t **out, sb_str text, size_t flags, const char *what, sb_error *err)
 {
+    const char *p = text.p;
+    const size_t n = text.n;
     json_error_t why;
     if (depth_of(p, n) > SB_MAX_JSON_DEPTH)
         return SB_FAIL(err, SB_CORRUPT, "%s: JSON nested deeper than %d", what, SB_MAX_JSON_DEPTH);
-    json_t *j = json_loadb(p, n, JSON_REJECT_DUPLICATES, &why);
+    json_t *j = json_loadb(p, n, JSON_REJECT_DUPLICATES | flags, &why);
     if (!j)
         return SB_FAIL(err, SB_CORRUPT, "%s: not JSON: byte %d: %.80s", what, why.position,
                        why.text);
     *out = j;
     return SB_OK;
+}
+
+sb_status sb_json_in(json_t **out, const char *p, size_t n, const char *what, sb_error *err)
+{
+    return load(out, (sb_str){p, n}, 0, what, err);
+}
+
+sb_status sb_json_in_nul(json_t **out, const char *p, size_t n, const char *what, sb_error *err)
+{
+    return load(out, (sb_str){p, n}, JSON_ALLOW_NUL, what, err);
 }
 
 sb_status sb_json_read(json_t **out, const char *path, sb_error *err)

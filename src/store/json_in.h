@@ -13,6 +13,9 @@
 
 sb_status sb_json_in(json_t **out, const char *p, size_t n, const char *what,
                      sb_error *err) SB_MUST_USE;
+/* The same; strings may hold NUL, so their length is json_string_length(). */
+sb_status sb_json_in_nul(json_t **out, const char *p, size_t n, const char *what,
+                         sb_error *err) SB_MUST_USE;
 /* A file of at most SB_MAX_PIN_BYTES. SB_NOT_FOUND when it is absent. */
 sb_status sb_json_read(json_t **out, const char *path, sb_error *err) SB_MUST_USE;
 /* Writes PATH.new, then moves it into place; takes `value` over (NULL = no memory). */

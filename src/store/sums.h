@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sums.h - tokens, answers and energy of each owner by the hour.
+ *
+ * Purpose     The day's chart and the quotas; no text, no model's name. Rows stay when a
+ *             conversation is deleted.
+ * Units       An hour is the count of whole hours since 1970 in UTC; the reader groups them into
+ *             its own days.
+ * Threads, ownership, errors as in db.h. */
+#ifndef SB_STORE_SUMS_H
+#define SB_STORE_SUMS_H
+#include "store/db.h"
+
+#define SB_OWNER_ALL ((sb_owner)-1) /* only here: the sum over all owners */
+
+typedef struct sb_sum {
+    int64_t hour;
+    int64_t n_answers, n_in, n_cached, n_out; /* n_cached of n_in came from the cache */
+    int64_t energy_uj;
+} sb_sum;
+typedef sb_status (*sb_sum_row)(void *ctx, const sb_sum *s, sb_error *err);
+
+int64_t sb_sum_hour(int64_t now_ms);
+/* Adds s to the hour it names. Counts are >= 0 (SB_INVALID); sums stop at the largest number. */
+sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err) SB_MUST_USE;
+/* Hours from <= hour < to that have something, in order. */
+sb_status sb_sum_list(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum_row row,
+                      void *ctx, sb_error *err) SB_MUST_USE;
+/* The sum of those hours; its hour is `from`. */
+sb_status sb_sum_total(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum *out,
+                       sb_error *err) SB_MUST_USE;
+#endif
