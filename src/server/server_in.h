@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * server_in.h - the server's own structure, shared by the files of src/server only.
+ *
+ * Threads     Fields are set before the threads start and then constant, but for those with a word
+ *             about it. */
+#ifndef SB_SERVER_IN_H
+#define SB_SERVER_IN_H
+#include "energy/shares.h"
+#include "server/guard.h"
+#include "server/helper.h"
+#include "server/journal.h"
+#include "server/metrics.h"
+#include "server/models.h"
+#include "server/pulls.h"
+#include "server/quota.h"
+#include "server/page/page.h"
+#include "server/router.h"
+#include "server/run.h"
+#include "server/server.h"
+#include "store/db.h"
+#include "store/keyring.h"
+#include "store/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { SB_SERVER_WORKERS = 2 };
+
+/* Sums of one owner that are not in the data base yet. */
+typedef struct sb_sum_held {
+    int64_t owner, n_answers, n_in, n_cached, n_out, energy_uj;
+} sb_sum_held;
+enum { SB_SUMS_HELD = 64 };
+
+struct event_base;
+struct event;
+
+struct sb_server {
+    sb_server_opts o; /* the host is set */
+    struct event_base *base;
+    struct event *wake, *signals[3], *grace, *helper_event;
+    sb_http *http;
+    sb_guard guard;
+    sb_store *store;
+    sb_db *db;
+    sb_keyring *keyring;
+    sb_meter *meter;
+    sb_shares *shares;
+    sb_models *models;
+    sb_workers *workers;
+    sb_quotas *quotas;
+    sb_metrics metrics;
+    sb_page *page;
+    sb_journal *journal;
+    sb_helper *helper; /* the loop's; NULL: none, or it has ended */
+    sb_pulls *pulls;   /* the loop's */
+    uint64_t start_ns;
+    int64_t start_s; /* since 1970 */
+    char fingerprint[64];
+    int notify_fd;
+    int wake_fd;
+    pthread_mutex_t loop_lock; /* of loop_tasks */
+    sb_task_list loop_tasks;
+    pthread_mutex_t runs_lock; /* of runs and the sums */
+    sb_run *runs;              /* all that have not ended */
+    sb_sum_held sums[SB_SUMS_HELD];
+    int n_sums;
+    uint64_t sums_ns; /* when they were last written */
+    atomic_bool draining, ended;
+    atomic_int n_runs;   /* not ended, also those whose body is being read */
+    atomic_int n_paused; /* of them: wait for a slow reader */
+    atomic_int n_places; /* answers at once plus those that may wait: above, 503 */
+    int n_stops;         /* the loop's: signals seen */
+    bool told_end;       /* the loop's: the grace is over */
+    sb_status failed;    /* the loop's: why run() ends */
+    sb_error why;
+    bool start_told;    /* the loader's: how the first model fared */
+    sb_error start_why; /* the loader's until start_task runs */
+    sb_task start_task;
+};
+
+/* What belongs to one exchange beside the exchange; sb_x_user. The loop's. */
+typedef struct sb_visit {
+    sb_server *sv;
+    const sb_route *route; /* NULL: none */
+    sb_caller who;
+    void (*done)(void *ctx);
+    void *done_ctx;
+    /* For the log, set before the reply ends: */
+    const char *model; /* static or of the registry */
+    int64_t n_prompt, n_cached, n_generated, energy_uj;
+    bool counted; /* in n_runs, until a run takes it over */
+} sb_visit;
+
+/* visit.c */
+sb_visit *sb_visit_of(const sb_x *x);
+/* The same: what http calls. */
+int64_t sb_visit_head(void *server, sb_x *x, const sb_http_request *r);
+void sb_visit_request(void *server, sb_x *x, const sb_http_request *r);
+const char *sb_visit_refused(void *server, int status, const char *why, sb_str path, sb_buf *body);
+void sb_visit_done(void *server, sb_x *x, const struct sb_http_outcome *o);
+/* contain.c: closes the sandbox. */
+sb_status sb_server_contain(sb_server *sv, sb_error *err) SB_MUST_USE;
+/* server.c: the loop looks at what there is. Any thread. */
+void sb_server_wake(sb_server *sv);
+/* server.c: the end of a drain, when nothing is left; on the loop. */
+void sb_server_check_end(sb_server *sv);
+/* run.c: asks the run of this id and owner to end; false: there is none. */
+bool sb_runs_cancel(sb_server *sv, int64_t owner, sb_str id);
+/* run.c: ends all runs with an error; for the end of a drain. */
+void sb_runs_end_all(sb_server *sv, const sb_error *err);
+/* sums.c: counts what an answer took; writes to the data base now and then. Waits for the disk. */
+void sb_server_sum(sb_server *sv, int64_t owner, const sb_turn *t);
+void sb_server_sum_flush(sb_server *sv);
+#endif
