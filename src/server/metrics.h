@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * metrics.h - what the server counted since it started, for Prometheus.
+ *
+ * Purpose     Counters and histograms that whoever acts adds to; what others count (schedulers,
+ *             http, memory) is read when somebody asks. No text of a request, no model's words, no
+ *             key.
+ * Threads     Any: every counter is one atomic addition.
+ * Cost        Nothing is computed until somebody asks. */
+#ifndef SB_SERVER_METRICS_H
+#define SB_SERVER_METRICS_H
+#include "chat/chat.h"
+
+#include <stdatomic.h>
+
+enum { SB_HIST_BUCKETS = 16 };
+
+typedef struct sb_hist {
+    atomic_uint_fast64_t n[SB_HIST_BUCKETS + 1], sum_ns;
+} sb_hist;
+
+typedef struct sb_metrics {
+    atomic_uint_fast64_t n_requests[6]; /* by the first digit of the status */
+    atomic_uint_fast64_t n_ended[SB_FINISH_COUNT];
+    atomic_uint_fast64_t n_failed; /* runs that ended with an error */
+    atomic_uint_fast64_t n_refused_host, n_refused_key, n_refused_limit, n_refused_queue;
+    atomic_uint_fast64_t n_prompt, n_cached, n_generated;
+    atomic_uint_fast64_t energy_uj[SB_ENERGY_SOURCE_COUNT], cancelled_uj;
+    atomic_int_fast64_t n_running; /* answers under way, waiting ones too */
+    sb_hist ttft, gap, wait;
+} sb_metrics;
+
+void sb_hist_add(sb_hist *h, uint64_t ns);
+/* Upper bound of bucket i in ns; UINT64_MAX for the last. */
+uint64_t sb_hist_bound(int i);
+/* A turn that ended. */
+void sb_metrics_turn(sb_metrics *m, const sb_turn *t);
+#endif
