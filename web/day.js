@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// day.js - what a day's answers took, hour by hour: a drawing, and the same as a table.
+import { api } from "./api.js";
+import { openDialog } from "./dialogs.js";
+import { fill, h, iconButton, svg } from "./dom.js";
+import { count, dayName, energyText, joules } from "./figures.js";
+import { t } from "./strings.js";
+
+const WIDTH = 720;
+const HEIGHT = 220;
+const LEFT = 58;
+const BOTTOM = 26;
+const TOP = 12;
+
+/* A round number at or above the largest value: 1, 2 or 5 times a power of ten. */
+function ceiling(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= value);
+}
+
+function chart(hours, estimated) {
+  const most = ceiling(Math.max(1, ...hours.map((hour) => hour.energy.energy_uj_high || hour.energy.energy_uj || 0)));
+  const y = (uj) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - uj / most);
+  const step = (WIDTH - LEFT - 8) / 24;
+  const lines = [0, 0.5, 1].map((part) => [
+    svg("line", { class: "rule", x1: LEFT, x2: WIDTH - 8, y1: y(most * part), y2: y(most * part) }),
+    svg("text", { class: "tick", x: LEFT - 8, y: y(most * part) + 4, "text-anchor": "end" }, joules(most * part, 3)),
+  ]);
+  const bars = hours.map((hour, i) => {
+    const { energy_uj: uj = 0, energy_uj_low: lo = uj, energy_uj_high: hi = uj } = hour.energy;
+    const x = LEFT + i * step;
+    if (!uj) return null;
+    const middle = x + step / 2;
+    return svg("g", null,
+      svg("rect", { class: "bar", x: x + 3, width: step - 6, y: y(uj), height: Math.max(1, y(0) - y(uj)), rx: 3 }),
+      hi > lo && svg("path", { class: "whisker", d: `M${middle} ${y(lo)}V${y(hi)}M${middle - 4} ${y(hi)}h8M${middle - 4} ${y(lo)}h8` }));
+  });
+  const ticks = [0, 6, 12, 18].map((hour) =>
+    svg("text", { class: "tick", x: LEFT + (hour + 0.5) * step, y: HEIGHT - 6, "text-anchor": "middle" }, `${hour}\u00a0h`));
+  return svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
+                      "aria-label": t("chartLabel", { max: joules(Math.max(0, ...hours.map((hour) => hour.energy.energy_uj || 0)),
+                                                                  estimated ? 1 : 3) }) }, lines, bars, ticks);
+}
+
+function table(hours) {
+  const rows = hours.map((hour, i) => ({ ...hour, i })).filter((hour) => hour.answers);
+  return h("details", null, h("summary", null, t("dayTable")),
+    h("table", null,
+      h("thead", null, h("tr", null, [t("hour"), t("energy"), t("answers"), t("tokensHead")].map((words) =>
+        h("th", { scope: "col" }, words)))),
+      h("tbody", null, rows.map((hour) => {
+        const { short, range } = energyText(hour.energy);
+        return h("tr", null, h("th", { scope: "row" }, `${hour.i}\u00a0h`), h("td", null, short, range && ` (${range})`),
+                 h("td", null, count(hour.answers)), h("td", null, count(hour.tokens)));
+      }))));
+}
+
+export function openDay(failed) {
+  const day = new Date();
+  day.setHours(0, 0, 0, 0);
+  const title = h("strong");
+  const box = h("div", { class: "day-box" });
+  const draw = async () => {
+    title.textContent = dayName(day);
+    const to = new Date(day);
+    to.setDate(to.getDate() + 1);
+    next.disabled = to > new Date();
+    try {
+      const { hours, sum } = await api.energy({ from: day.getTime() / 1000, hours: 24 });
+      const { short, range } = energyText(sum.energy);
+      fill(box, sum.answers
+        ? [h("p", null, t("daySum", { energy: range ? `${short} (${range})` : short, answers: count(sum.answers),
+                                      tokens: count(sum.tokens) })),
+           chart(hours, sum.energy.source !== "measured"), table(hours)]
+        : h("p", { class: "hint" }, t("dayNone")));
+    } catch (why) {
+      failed(why);
+    }
+  };
+  const move = (by) => () => {
+    day.setDate(day.getDate() + by);
+    draw();
+  };
+  const next = iconButton("right", t("dayNext"), move(1));
+  openDialog(t("day"), (body) => {
+    body.append(h("div", { class: "day-head" }, iconButton("left", t("dayPrev"), move(-1)), title, next), box);
+  }, { class: "wide" });
+  draw();
+}
