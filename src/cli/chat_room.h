@@ -6,6 +6,7 @@
 #define SB_CLI_CHAT_ROOM_H
 #include "cli/host.h"
 #include "cli/line.h"
+#include "cli/remote.h"
 #include "cli/talk.h"
 
 /* Sums over the answers of this chat. */
@@ -19,7 +20,8 @@ typedef struct sb_chat_sums {
 
 typedef struct sb_chat_room {
     const sb_cli *c;
-    sb_host host;
+    sb_host host;      /* without a model when a server answers */
+    sb_remote *remote; /* --server, or NULL */
     sb_lines *lines;
     sb_talk talk;
     sb_chat_sums sums;
@@ -29,6 +31,9 @@ typedef struct sb_chat_room {
 /* chat_slash.c: runs a line that begins with '/'. What it refuses it says; an error is one that
  * ends a chat without a person. */
 sb_status sb_chat_slash(sb_chat_room *r, sb_str line, sb_error *err) SB_MUST_USE;
+/* Name of what answers, and the positions of a turn (0: not known). */
+const char *sb_chat_room_model(const sb_chat_room *r);
+int32_t sb_chat_room_n_ctx(const sb_chat_room *r);
 /* chat_sums.c */
 void sb_chat_sums_add(sb_chat_sums *s, const sb_turn *t);
 void sb_chat_sums_show(const sb_chat_room *r);

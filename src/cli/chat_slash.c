@@ -100,7 +100,7 @@ static sb_status slash_save(sb_chat_room *r, sb_str rest, sb_error *err)
     sb_buf path;
     char shown[96];
     sb_status s = take_path(rest, &path, err);
-    if (s == SB_OK) s = sb_talk_save(&r->talk, path.p, r->host.name, err);
+    if (s == SB_OK) s = sb_talk_save(&r->talk, path.p, sb_chat_room_model(r), err);
     if (s == SB_OK) {
         sb_path_escape(shown, sizeof shown, path.p);
         TELL(r, "%zu messages are in '%s'", r->talk.n, shown);

@@ -41,11 +41,11 @@ static double per_second(uint64_t n, uint64_t ns)
 void sb_chat_sums_show(const sb_chat_room *r)
 {
     const sb_chat_sums *s = &r->sums;
-    const int32_t n_ctx = sb_chat_n_ctx(r->host.chat);
+    const int32_t n_ctx = sb_chat_room_n_ctx(r);
     sb_out *o = r->c->out;
     char energy[SB_ENERGY_TEXT_BYTES];
     sb_energy_text(&s->energy, energy, sizeof energy);
-    sb_out_say(o, "model: %s", r->host.name);
+    sb_out_say(o, "model: %s", sb_chat_room_model(r));
     sb_out_add(o, "\n", 1);
     sb_out_say(o, "messages: %zu, answers: %llu", r->talk.n, (unsigned long long)s->n_turns);
     sb_out_add(o, "\n", 1);
@@ -56,13 +56,15 @@ void sb_chat_sums_show(const sb_chat_room *r)
     sb_out_say(o, "tokens written: %llu, %.1f tokens/s", (unsigned long long)s->n_ids,
                per_second(s->n_decoded, s->decode_ns));
     sb_out_add(o, "\n", 1);
-    sb_out_say(o, "context: %d of %d tokens (%.0f%%)", (int)s->n_context, (int)n_ctx,
-               100.0 * (double)s->n_context / (double)n_ctx);
-    sb_out_add(o, "\n", 1);
+    if (n_ctx > 0) {
+        sb_out_say(o, "context: %d of %d tokens (%.0f%%)", (int)s->n_context, (int)n_ctx,
+                   100.0 * (double)s->n_context / (double)n_ctx);
+        sb_out_add(o, "\n", 1);
+    }
     if (s->n_turns > 0) {
         sb_out_say(o, "energy: %s", energy);
         sb_out_add(o, "\n", 1);
-        const char *hint = sb_meter_hint(r->host.meter);
+        const char *hint = r->host.meter ? sb_meter_hint(r->host.meter) : NULL;
         if (hint) {
             sb_out_say(o, "%s", hint);
             sb_out_add(o, "\n", 1);

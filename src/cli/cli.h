@@ -15,6 +15,7 @@ enum { SB_EXIT_DONE = 0, SB_EXIT_FAILED = 1, SB_EXIT_USAGE = 2, SB_EXIT_INTERRUP
 typedef struct sb_cli {
     const sb_args *args;
     sb_out *out; /* standard output */
+    bool *usage; /* a command sets it when what failed was the command line: exit status 2 */
 } sb_cli;
 
 #define X(name, n_min, n_max, args, what, more)                                                    \

@@ -55,12 +55,15 @@ static void say_cost(const sb_turn *t)
 /* What a person should know of how an answer ended. */
 static void say_end(const sb_chat_room *r, const sb_turn *t)
 {
-    const bool full = t->finish == SB_FINISH_LENGTH &&
-                      t->prompt_ids.n + t->ids.n + 1 >= (size_t)sb_chat_n_ctx(r->host.chat);
-    if (full)
+    const bool full = t->finish == SB_FINISH_LENGTH && sb_chat_room_n_ctx(r) > 0 &&
+                      t->prompt_ids.n + t->ids.n + 1 >= (size_t)sb_chat_room_n_ctx(r);
+    if (full && r->remote)
+        sb_term_say("the context of %d tokens is full: /reset begins anew",
+                    (int)sb_chat_room_n_ctx(r));
+    else if (full)
         sb_term_say("the context of %d tokens is full: /reset begins anew, and "
                     "`sobre chat --ctx N` has more room",
-                    (int)sb_chat_n_ctx(r->host.chat));
+                    (int)sb_chat_room_n_ctx(r));
     else if (t->finish == SB_FINISH_LENGTH)
         sb_term_say("stopped after --tokens %zu", t->ids.n);
     else if (t->finish == SB_FINISH_CANCELLED)
@@ -91,11 +94,12 @@ static sb_status finish_answer(sb_chat_room *r, const sb_turn *t, sb_error *err)
     return s;
 }
 
-static sb_status answer(sb_chat_room *r, sb_error *err)
+/* One turn of the conversation by the model of this process. */
+static sb_status answer_here(answering *a, sb_turn *t, sb_error *err)
 {
+    sb_chat_room *r = a->r;
     const sb_args *args = r->c->args;
     sb_str stops[SB_MAX_STOPS];
-    answering a = {.r = r, .screen = sb_screen_begin(r->c->out)};
     const sb_turn_request rq = {.prompt = {.messages = r->talk.messages,
                                            .n_messages = r->talk.n,
                                            .thinking = sb_host_thinking(&r->host)},
@@ -108,11 +112,19 @@ static sb_status answer(sb_chat_room *r, sb_error *err)
                                 .cancel = sb_stop_flag(),
                                 .on_event = show_event,
                                 .on_prefill = show_prefill,
-                                .ctx = &a};
+                                .ctx = a};
+    return sb_chat_turn(r->host.chat, &rq, t, err);
+}
+
+static sb_status answer(sb_chat_room *r, sb_error *err)
+{
+    answering a = {.r = r, .screen = sb_screen_begin(r->c->out)};
+    const sb_remote_hooks hooks = {.event = show_event, .prefill = show_prefill, .ctx = &a};
     sb_turn t;
     sb_bar_begin(&r->host.bar, "reading the prompt", SB_BAR_TOKENS);
     sb_lines_hush(r->lines, true);
-    sb_status s = sb_chat_turn(r->host.chat, &rq, &t, err);
+    sb_status s = r->remote ? sb_remote_turn(r->remote, &r->talk, r->c->args, &hooks, &t, err)
+                            : answer_here(&a, &t, err);
     sb_bar_end(&r->host.bar);
     sb_screen_end(&a.screen);
     if (s == SB_OK) {
@@ -176,18 +188,36 @@ static sb_status talk(sb_chat_room *r, sb_buf *text, sb_error *err)
     return SB_OK;
 }
 
+const char *sb_chat_room_model(const sb_chat_room *r)
+{
+    return r->remote ? sb_remote_model(r->remote) : r->host.name;
+}
+
+int32_t sb_chat_room_n_ctx(const sb_chat_room *r)
+{
+    return r->remote ? sb_remote_n_ctx(r->remote) : sb_chat_n_ctx(r->host.chat);
+}
+
+/* What answers: a server, or a model in this process. */
+static sb_status open_model(sb_chat_room *r, sb_error *err)
+{
+    const sb_opt_value *v = r->c->args->v;
+    if (v[SB_OPT_server_url].set)
+        return sb_remote_open(&r->remote, v[SB_OPT_server_url].s, v[SB_OPT_model].s, err);
+    SB_TRY(sb_host_open(&r->host, err));
+    if (sb_chat_has_template(r->host.chat)) return SB_OK;
+    return SB_FAIL(err, SB_NOT_FOUND,
+                   "'%.60s' has no chat template: give one by --template NAME|FILE (%.200s), or "
+                   "let `sobre run` continue a text",
+                   r->host.name, sb_prompt_builtin_list());
+}
+
 static sb_status open_room(sb_chat_room *r, sb_error *err)
 {
     const sb_args *a = r->c->args;
     const char *system = a->v[SB_OPT_system].s;
     SB_TRY(sb_host_check_system(a, err));
-    SB_TRY(sb_host_open(&r->host, err));
-    if (!sb_chat_has_template(r->host.chat))
-        return SB_FAIL(
-            err, SB_NOT_FOUND,
-            "'%.60s' has no chat template: give one by --template NAME|FILE (%.200s), or "
-            "let `sobre run` continue a text",
-            r->host.name, sb_prompt_builtin_list());
+    SB_TRY(open_model(r, err));
     if (system) SB_TRY(sb_talk_set_system(&r->talk, (sb_str){system, strlen(system)}, err));
     return sb_lines_open(&r->lines, err);
 }
@@ -201,7 +231,7 @@ sb_status sb_cmd_chat(const sb_cli *c, sb_error *err)
     sb_status s = open_room(&r, err);
     if (s == SB_OK && sb_lines_has_person(r.lines)) {
         sb_out_say(c->out, "%s, %d tokens of context; /help shows the commands, Ctrl-D leaves",
-                   r.host.name, (int)sb_chat_n_ctx(r.host.chat));
+                   sb_chat_room_model(&r), (int)sb_chat_room_n_ctx(&r));
         sb_out_add(c->out, "\n", 1);
     }
     if (s == SB_OK) s = talk(&r, &text, err);
@@ -209,6 +239,7 @@ sb_status sb_cmd_chat(const sb_cli *c, sb_error *err)
     sb_lines_close(r.lines);
     sb_talk_deinit(&r.talk);
     sb_buf_deinit(&text);
+    sb_remote_close(r.remote);
     sb_host_close(&r.host);
     return s;
 }

@@ -92,7 +92,7 @@ static sb_status scorer_open(scorer *s, sb_error *err)
     for (int i = 0; i < s->n_engines; i++) {
         sb_engine_opts o =
             sb_cli_engine_opts(a, s->n_ctx, s->n_ctx < FILL_ROWS ? s->n_ctx : FILL_ROWS);
-        if (i == 1) o.precision = SB_EXACT;
+        if (i == 1) o.precision = SB_EXACT, o.kv = SB_KV_F32; /* nothing rounded at all */
         SB_TRY(sb_engine_new(&s->engine[i], s->model, s->pool, &o, err));
     }
     return SB_OK;

@@ -129,6 +129,13 @@ void sb_help_page(sb_out *o, sb_cmd cmd)
         sb_out_addf(o, "\n");
         wrap(o, sb_tr(sb_commands[cmd].more), 0);
     }
+    if (sb_command_has_verbs(cmd)) sb_out_addf(o, "\n");
+    for (int i = 0; i < SB_VERB_COUNT; i++) {
+        const sb_verb_row *r = &sb_verbs[i];
+        if (r->cmd != cmd) continue;
+        sb_out_addf(o, "  %s%s%s\n", r->name, *r->args ? " " : "", sb_tr(r->args));
+        wrap(o, sb_tr(r->what), INDENT);
+    }
     sb_out_addf(o, "\n%s\n", sb_tr("Options:"));
     for (int i = 0; i < SB_OPT_COUNT; i++) {
         const sb_option_row *r = &sb_options[i];

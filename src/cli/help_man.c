@@ -78,6 +78,14 @@ static void page_of(sb_out *o, sb_cmd cmd)
         title(o, "DESCRIPTION");
         line(o, sb_tr(c->more));
     }
+    for (int i = 0; i < SB_VERB_COUNT; i++) {
+        const sb_verb_row *r = &sb_verbs[i];
+        if (r->cmd != cmd) continue;
+        sb_out_addf(o, ".TP\n\\fB%s\\fR%s\\fI", r->name, *r->args ? " " : "");
+        add(o, sb_tr(r->args));
+        sb_out_addf(o, "\\fR\n");
+        line(o, sb_tr(r->what));
+    }
     title(o, "OPTIONS");
     for (int i = 0; i < SB_OPT_COUNT; i++)
         if (sb_options[i].commands & (1u << cmd)) option(o, &sb_options[i]);

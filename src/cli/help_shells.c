@@ -2,7 +2,8 @@
  * help_shells.c - the lists as completions for bash, zsh and fish.
  *
  * A value is completed by what its option's arg says: a|b|c are the words themselves; NAME asks
- * `sobre list`; FILE or PATH anywhere in it completes files. */
+ * `sobre list`; FILE or PATH anywhere in it completes files. A command's verbs are its first word;
+ * the name behind one is no model's. */
 #include <string.h>
 
 #include "cli/french.h"
@@ -51,6 +52,16 @@ static void command_names(sb_out *o)
         sb_out_addf(o, "%s%s", i ? " " : "", sb_commands[i].name);
 }
 
+static void verb_names(sb_out *o, sb_cmd cmd)
+{
+    bool first = true;
+    for (int i = 0; i < SB_VERB_COUNT; i++) {
+        if (sb_verbs[i].cmd != cmd) continue;
+        sb_out_addf(o, "%s%s", first ? "" : " ", sb_verbs[i].name);
+        first = false;
+    }
+}
+
 /* How bash finds what fills a value or a word. */
 static void bash_fill(sb_out *o, const char *args, bool is_choice)
 {
@@ -74,6 +85,20 @@ static void bash_fill(sb_out *o, const char *args, bool is_choice)
     }
 }
 
+/* The same for a command's words. */
+static void bash_words(sb_out *o, sb_cmd cmd)
+{
+    const char *args = sb_commands[cmd].args;
+    if (!sb_command_has_verbs(cmd)) {
+        bash_fill(o, args, false);
+        return;
+    }
+    sb_out_addf(o, "if ((COMP_CWORD == 2)); then COMPREPLY=($(compgen -W '");
+    verb_names(o, cmd);
+    sb_out_addf(o, "' -- \"$cur\"))%s; fi",
+                says_file(args) ? "; else COMPREPLY=($(compgen -f -- \"$cur\"))" : "");
+}
+
 static void bash_command(sb_out *o, sb_cmd cmd)
 {
     for (int i = 0; i < SB_OPT_COUNT; i++) {
@@ -94,7 +119,7 @@ static void bash_command(sb_out *o, sb_cmd cmd)
         if (sb_options[i].letter) sb_out_addf(o, "-%c ", sb_options[i].letter);
     }
     sb_out_addf(o, "' -- \"$cur\"))\n        else\n            ");
-    bash_fill(o, sb_commands[cmd].args, false);
+    bash_words(o, cmd);
     sb_out_addf(o, "\n        fi ;;\n");
 }
 
@@ -157,7 +182,11 @@ static void zsh_command(sb_out *o, sb_cmd cmd)
         if (r->type != SB_OPT_FLAG) zsh_fill(o, r->arg, r->type == SB_OPT_CHOICE);
         sb_out_addf(o, "'");
     }
-    if (c->n_max > 0) {
+    if (sb_command_has_verbs(cmd)) {
+        sb_out_addf(o, " \\\n            '1::(");
+        verb_names(o, cmd);
+        sb_out_addf(o, ")'%s", says_file(c->args) ? " '2:::_files'" : "");
+    } else if (c->n_max > 0) {
         sb_out_addf(o, " \\\n            '%s1", "");
         if (c->n_min == 0) sb_out_addf(o, ":");
         zsh_fill(o, c->args, false);
@@ -226,7 +255,13 @@ static void fish_command(sb_out *o, sb_cmd cmd)
     sb_out_addf(o, "complete -c sobre -n __fish_use_subcommand -f -a %s -d '", c->name);
     quoted(o, sb_tr(c->what), "\\");
     sb_out_addf(o, "'\ncomplete -c sobre -n '__fish_seen_subcommand_from %s'", c->name);
-    fish_fill(o, c->args, false);
+    if (sb_command_has_verbs(cmd)) {
+        sb_out_addf(o, says_file(c->args) ? " -F -a '" : " -f -a '");
+        verb_names(o, cmd);
+        sb_out_addf(o, "'");
+    } else {
+        fish_fill(o, c->args, false);
+    }
     sb_out_addf(o, "\n");
     for (int i = 0; i < SB_OPT_COUNT; i++) {
         const sb_option_row *r = &sb_options[i];

@@ -54,6 +54,16 @@ json_t *sb_json_energy(const sb_energy *e)
     return NULL;
 }
 
+static int add_bytes(const char *p, size_t n, void *ctx)
+{
+    return sb_buf_add(ctx, p, n, NULL) == SB_OK ? 0 : -1;
+}
+
+bool sb_json_add(sb_buf *out, const json_t *value)
+{
+    return json_dump_callback(value, add_bytes, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+}
+
 static int take_bytes(const char *p, size_t n, void *ctx)
 {
     sb_out_add(ctx, p, n);

@@ -8,6 +8,7 @@
 #ifndef SB_CLI_JSON_OUT_H
 #define SB_CLI_JSON_OUT_H
 #include "base/base.h"
+#include "base/buf.h"
 #include "cli/term.h"
 #include "energy/meter.h"
 
@@ -21,6 +22,8 @@ json_t *sb_json_energy(const sb_energy *e);
 
 /* Sets a member; *ok becomes false when it could not. */
 void sb_json_put(json_t *object, const char *key, json_t *value, bool *ok);
+/* Appends a value as JSON text; false: out of memory. Borrows the value. */
+bool sb_json_add(sb_buf *out, const json_t *value) SB_MUST_USE;
 /* One line and a newline; decimals have a point in every locale. */
 sb_status sb_json_print(sb_out *o, json_t *value, sb_error *err) SB_MUST_USE;
 #endif

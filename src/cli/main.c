@@ -40,15 +40,16 @@ int main(int argc, char *argv[])
         return SB_EXIT_USAGE;
     }
     sb_status s = SB_OK;
+    bool usage = false;
     if (args.v[SB_OPT_help].set)
         sb_help_page(&out, args.cmd);
     else
-        s = run_command[args.cmd](&(sb_cli){&args, &out}, &err);
+        s = run_command[args.cmd](&(sb_cli){&args, &out, &usage}, &err);
     if (s == SB_OK && sb_bus_hit()) /* nothing that was said since can be trusted */
         s = SB_FAIL(&err, SB_IO, "a file in use was cut short, or its disk failed");
     sb_error late = {0};
     const sb_status end = sb_out_end(&out, &late);
     if (s != SB_OK || end != SB_OK) sb_term_say("%s", s != SB_OK ? err.msg : late.msg);
     if (s == SB_OK) s = end;
-    return exit_status(s);
+    return s != SB_OK && usage ? SB_EXIT_USAGE : exit_status(s);
 }

@@ -25,6 +25,12 @@ const sb_option_row sb_options[SB_OPT_COUNT] = {
 };
 #undef C
 
+const sb_verb_row sb_verbs[SB_VERB_COUNT] = {
+#define X(cmd, verb, n_min, n_max, args, what) {SB_CMD_##cmd, #verb, n_min, n_max, args, what},
+#include "cli/verbs.def"
+#undef X
+};
+
 enum { SHOWN_BYTES = 64 };
 
 bool sb_parse_int(const char *text, int64_t *out)
@@ -71,11 +77,34 @@ bool sb_parse_real(const char *text, double *out)
     return true;
 }
 
+bool sb_parse_bytes(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    uint64_t v = 0;
+    const char *p = text;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (ckd_mul(&v, v, (uint64_t)10) || ckd_add(&v, v, (uint64_t)(*p - '0'))) return false;
+    if (p == text) return false;
+    const char *unit = *p ? strchr(units, *p) : NULL;
+    if (*p && (!unit || p[1])) return false;
+    for (int i = 0; unit && i <= unit - units; i++)
+        if (ckd_mul(&v, v, (uint64_t)1024)) return false;
+    *out = v;
+    return true;
+}
+
 sb_cmd sb_command_find(const char *name)
 {
     for (int i = 0; i < SB_CMD_COUNT; i++)
         if (strcmp(sb_commands[i].name, name) == 0) return (sb_cmd)i;
     return SB_CMD_COUNT;
+}
+
+bool sb_command_has_verbs(sb_cmd cmd)
+{
+    for (int i = 0; i < SB_VERB_COUNT; i++)
+        if (sb_verbs[i].cmd == cmd) return true;
+    return false;
 }
 
 /* The option of this command whose name is name[0..n), or whose letter is `letter`. */
@@ -164,6 +193,24 @@ static sb_status add_bias(sb_args *a, const char *text, sb_error *err)
         shown);
 }
 
+static sb_status add_text(sb_args *a, sb_opt opt, const char *text, sb_error *err)
+{
+    if (a->n_texts == SB_MAX_WORDS)
+        return SB_FAIL(err, SB_INVALID, "--%s: more than %d of them", sb_options[opt].name,
+                       SB_MAX_WORDS);
+    a->texts[a->n_texts].opt = opt;
+    a->texts[a->n_texts++].s = text;
+    return SB_OK;
+}
+
+size_t sb_args_texts(const sb_args *a, sb_opt opt, const char **out)
+{
+    size_t n = 0;
+    for (int i = 0; i < a->n_texts; i++)
+        if (a->texts[i].opt == opt) out[n++] = a->texts[i].s;
+    return n;
+}
+
 static sb_status set_value(sb_args *a, int i_opt, const char *text, sb_error *err)
 {
     const sb_option_row *o = &sb_options[i_opt];
@@ -189,7 +236,9 @@ static sb_status set_value(sb_args *a, int i_opt, const char *text, sb_error *er
         return text[0] || i_opt == SB_OPT_system ? SB_OK : bad_value(o, text, err);
     case SB_OPT_TEXTS:
         if (i_opt == SB_OPT_logit_bias) return add_bias(a, text, err);
-        return text[0] ? add_stop(a, text, err) : bad_value(o, text, err);
+        if (!text[0]) return bad_value(o, text, err);
+        return i_opt == SB_OPT_stop ? add_stop(a, text, err)
+                                    : add_text(a, (sb_opt)i_opt, text, err);
     }
     sb_unreachable("every type is read");
 }
@@ -243,6 +292,26 @@ static sb_status check_words(const sb_args *a, int n_words, sb_error *err)
     return SB_OK;
 }
 
+/* The first word of a command that has verbs, and how many follow. */
+static sb_status check_verb(sb_args *a, int n_words, sb_error *err)
+{
+    char shown[SHOWN_BYTES];
+    if (a->v[SB_OPT_help].set || !sb_command_has_verbs(a->cmd)) return SB_OK;
+    for (int i = 0; i < SB_VERB_COUNT; i++) {
+        const sb_verb_row *r = &sb_verbs[i];
+        if (r->cmd != a->cmd || strcmp(r->name, a->words[0]) != 0) continue;
+        a->verb = (sb_verb)i;
+        if (n_words - 1 < r->n_min)
+            return SB_FAIL(err, SB_INVALID, "%s: %s is missing", r->name, r->args);
+        if (n_words - 1 > r->n_max)
+            return SB_FAIL(err, SB_INVALID, "%s takes nothing more", r->name);
+        return SB_OK;
+    }
+    sb_path_escape(shown, sizeof shown, a->words[0]);
+    return SB_FAIL(err, SB_INVALID, "'%s': must be one of %.*s", shown,
+                   (int)strcspn(sb_commands[a->cmd].args, " "), sb_commands[a->cmd].args);
+}
+
 /* What is right word by word and wrong together. */
 static sb_status check_together(const sb_args *a, sb_error *err)
 {
@@ -262,6 +331,12 @@ static sb_status check_together(const sb_args *a, sb_error *err)
     if (v[SB_OPT_markers].set && !v[SB_OPT_raw].set)
         return SB_FAIL(err, SB_INVALID,
                        "--special needs --raw: messages never become control tokens");
+    static const sb_opt of_add[] = {SB_OPT_key_admin, SB_OPT_key_rpm, SB_OPT_key_tpm,
+                                    SB_OPT_key_concurrent, SB_OPT_key_priority};
+    for (size_t i = 0; i < SB_ARRAY_LEN(of_add); i++)
+        if (v[of_add[i]].set && a->verb != SB_VERB_key_add)
+            return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre key add`",
+                           sb_options[of_add[i]].name);
     if (a->cmd == SB_CMD_bench && v[SB_OPT_prompt].i == 0 && v[SB_OPT_gen].i == 0)
         return SB_FAIL(err, SB_INVALID, "-p 0 -n 0 leaves nothing to measure");
     const bool needs_model =
@@ -275,6 +350,7 @@ sb_status sb_args_parse(sb_args *out, int argc, char *const argv[], sb_error *er
 {
     memset(out, 0, sizeof *out);
     out->cmd = SB_CMD_help;
+    out->verb = SB_VERB_COUNT;
     for (int i = 0; i < SB_OPT_COUNT; i++) {
         out->v[i].i = sb_options[i].dflt_i;
         out->v[i].f = sb_options[i].dflt;
@@ -294,5 +370,6 @@ sb_status sb_args_parse(sb_args *out, int argc, char *const argv[], sb_error *er
         }
     }
     SB_TRY(check_words(out, n_words, err));
+    SB_TRY(check_verb(out, n_words, err));
     return check_together(out, err);
 }

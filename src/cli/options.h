@@ -43,6 +43,21 @@ typedef struct sb_command_row {
     const char *args, *what, *more;
 } sb_command_row;
 
+/* A word that says what a command does. */
+typedef struct sb_verb_row {
+    sb_cmd cmd;
+    const char *name;
+    int n_min, n_max; /* words behind it */
+    const char *args, *what;
+} sb_verb_row;
+
+typedef enum sb_verb {
+#define X(cmd, verb, n_min, n_max, args, what) SB_VERB_##cmd##_##verb,
+#include "cli/verbs.def"
+#undef X
+    SB_VERB_COUNT
+} sb_verb;
+
 typedef struct sb_option_row {
     const char *name;
     char letter; /* 0 = none */
@@ -67,18 +82,32 @@ typedef struct sb_args {
     int n_stops;
     sb_logit_bias bias[SB_MAX_LOGIT_BIAS]; /* of SB_OPT_logit_bias */
     int32_t n_bias;
+    struct {
+        sb_opt opt;
+        const char *s;
+    } texts[SB_MAX_WORDS]; /* of the other TEXTS, in their order */
+    int n_texts;
     const char *words[SB_MAX_WORDS];
     int n_words;
+    sb_verb verb; /* of words[0], or SB_VERB_COUNT when the command has none */
 } sb_args;
 
 extern const sb_command_row sb_commands[SB_CMD_COUNT];
 extern const sb_option_row sb_options[SB_OPT_COUNT];
+extern const sb_verb_row sb_verbs[SB_VERB_COUNT];
 
 /* argv[1] is the command. `sobre --help`, `-h` and `--version` mean the commands of that name. */
 sb_status sb_args_parse(sb_args *out, int argc, char *const argv[], sb_error *err) SB_MUST_USE;
 /* SB_CMD_COUNT when there is no such command. */
 sb_cmd sb_command_find(const char *name);
+bool sb_command_has_verbs(sb_cmd cmd);
 
+/* What was given for a TEXTS option other than stop and logit_bias; out has room for
+ * SB_MAX_WORDS. */
+size_t sb_args_texts(const sb_args *a, sb_opt opt, const char **out);
+
+/* Digits, and K, M, G or T for powers of 1024 ("3G"); false on anything else. */
+bool sb_parse_bytes(const char *text, uint64_t *out);
 /* Decimal digits with an optional '-', nothing else; false on overflow too. */
 bool sb_parse_int(const char *text, int64_t *out);
 /* [-]digits[.digits][e[+-]digits], finite; the decimal sign is a point in every locale. */

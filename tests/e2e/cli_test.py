@@ -286,15 +286,21 @@ def scores(room, model):
          re.fullmatch(rb"perplexity [\d.]+ \+/- [\d.]+", d.out.splitlines()[-1]), d)
     d = sobre("perplexity", "-m", model, "--ctx", "32", "--chunks", "2", "--against", "exact", text)
     case("against exact", d.code == 0 and re.fullmatch(rb"kl -?[\d.]+ top1 [\d.]+", d.out.splitlines()[-1]), d)
-    d = sobre("perplexity", "-m", model, "--precision", "exact", "--against", "exact", "--ctx", "32", "--chunks",
-              "1", text)
+    d = sobre("perplexity", "-m", model, "--precision", "exact", "--kv", "f32", "--against", "exact", "--ctx", "32",
+              "--chunks", "1", text)
     case("exact against itself", d.out.splitlines()[-1] == b"kl 0.00000 top1 100.00", d)
+    d = sobre("perplexity", "-m", model, "--kv", "int8", "--against", "exact", "--ctx", "32", "--chunks", "1", text)
+    case("int8 keys and values against float32", re.fullmatch(rb"kl 0\.0[\d]+ top1 [\d.]+", d.out.splitlines()[-1])
+         and b"kl 0.00000" not in d.out, d)
     d = sobre("perplexity", "-m", model, "-", stdin=b"short")
     case("a text too short", d.code == 1 and d.one_line() and b"window" in d.err, d)
     d = sobre("bench", "-m", model, "-p", "16", "-n", "4", "-t", "2", "-r", "2", "--json")
     rows = [json.loads(line) for line in d.out.splitlines()]
     case("bench", [r["kind"] for r in rows] == ["prefill", "decode"] and
          all(r["tokens_per_second"] > 0 and r["cpu_seconds"] >= 0 for r in rows), d)
+    d = sobre("bench", "-m", model, "-p", "0", "-n", "5", "-b", "3", "-r", "1", "--kv", "int8", "--json")
+    row = json.loads(d.out)
+    case("bench of three streams, int8", (row["n_streams"], row["tokens"], row["kv"]) == (3, 15, "int8"), d)
     d = sobre("bench", "-m", model, "-p", "0", "-n", "2", "-r", "1", "--json")
     case("bench of decode alone", [json.loads(l)["kind"] for l in d.out.splitlines()] == ["decode"], d)
 
