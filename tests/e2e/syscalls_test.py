@@ -5,6 +5,7 @@ command fails with an error, for every n. The command then works all the same, o
 one line, within the time it takes; it never dies of a signal and leaves no half-made file that counts.
 Uses a tiny model made on the spot; needs no download."""
 import errno
+import json
 import os
 import re
 import shutil
@@ -64,6 +65,41 @@ def sweep(room, name, args, env, reset=lambda: None, check=lambda call, code: Tr
             case("%s: %d calls of %s fail" % (name, n_calls, call), not bad, bad[:3])
 
 
+def data_base(room, env, home):
+    """What fails leaves the data base whole, as it was or as it should be; a backup is whole or not there."""
+    kept, copy = os.path.join(room, "kept"), os.path.join(room, "copy.db")
+    shutil.rmtree(home, ignore_errors=True)
+    for name in ("ana", "bob"):
+        run(("key", "add", name), "none:0:0", env)
+    run(("db", "backup", copy), "none:0:0", env)
+    run(("key", "revoke", "ana"), "none:0:0", env)
+    shutil.copytree(home, kept)
+
+    def again():
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(kept, home)
+
+    def names():
+        """Keys that are not revoked, if all is whole."""
+        if run(("db", "check"), "none:0:0", env)[0] != 0:
+            return None
+        return [k["name"] for k in json.loads(run(("key", "list", "--json"), "none:0:0", env)[1]) if not k["revoked"]]
+
+    sweep(room, "key revoke", ("key", "revoke", "bob"), env, again,
+          lambda call, code: names() in ([[]] if code == 0 else [[], ["bob"]]))
+    other = os.path.join(room, "other.db")
+
+    def no_backup():
+        again()
+        if os.path.exists(other):
+            os.remove(other)
+
+    sweep(room, "db backup", ("db", "backup", other), env, no_backup,
+          lambda call, code: os.path.exists(other) == (code == 0))
+    sweep(room, "db restore", ("db", "restore", copy), env, again,
+          lambda call, code: names() in ([["ana", "bob"]] if code == 0 else [["bob"], ["ana", "bob"]]))
+
+
 def main():
     if not os.path.exists(SHIM):
         skip("system calls", "no library to preload in this build")
@@ -80,6 +116,7 @@ def main():
         sweep(room, "pull PATH", ("pull", model), env, lambda: shutil.rmtree(home, ignore_errors=True),
               lambda call, code: code == (1 if call in ("fsync", "rename") else code) and
               (code == 0 or run(("pull", model), "none:0:0", env)[0] == 0))
+        data_base(room, env, home)
     finally:
         shutil.rmtree(room, ignore_errors=True)
     finish()

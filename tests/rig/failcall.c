@@ -4,7 +4,10 @@
  * Usage: FAILCALL=NAME:N:ERRNO LD_PRELOAD=libfailcall.so PROGRAM... - the N-th call (from 1) of
  * NAME fails with ERRNO; ERRNO 0 of a read or write means: half of what was asked (a short one, at
  * least a byte). N 0 fails none. At exit, FAILCALL_COUNT (a file) gets the number of calls there
- * were. The calls of the dynamic loader and those inside libc are not seen; what programs and
+ * were. FAILCALL_SHARED=PATH is for servers, which start undisturbed and then may open nothing new:
+ * a file of three numbers of 64 bits, mapped at the start, which say N (-1: none, 0: not even
+ * counted), the calls there were, and ERRNO; whoever maps it changes them as the server runs. The
+ * calls of the dynamic loader and those inside libc are not seen; what programs and
  * libraries ask for is. */
 #undef _FILE_OFFSET_BITS // or both twins of a function would get one name
 #include <dlfcn.h>
@@ -13,19 +16,40 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { NAME_BYTES = 32 };
 
 static char wanted[NAME_BYTES];
-static long fail_at;
-static int fail_with;
-static atomic_long n_calls;
+
+/* Of this process and those it forks, or of FAILCALL_SHARED and whoever else maps it. */
+typedef struct orders {
+    atomic_long at, n_calls, with;
+} orders;
+
+static orders own, *all = &own;
+
+static void share(const char *path)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    void *p = mmap(NULL, sizeof(orders), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) {
+        perror(path);
+        abort();
+    }
+    (void)close(fd);
+    all = p;
+}
 
 __attribute__((constructor)) static void read_orders(void)
 {
@@ -34,8 +58,14 @@ __attribute__((constructor)) static void read_orders(void)
     const char *colon = s ? strchr(s, ':') : NULL;
     if (!colon || (size_t)(colon - s) >= sizeof wanted) return;
     memcpy(wanted, s, (size_t)(colon - s));
-    fail_at = strtol(colon + 1, &end, 10);
-    fail_with = *end == ':' ? (int)strtol(end + 1, NULL, 10) : 0;
+    const char *shared = getenv("FAILCALL_SHARED");
+    if (shared) {
+        share(shared);
+        return;
+    }
+    const long at = strtol(colon + 1, &end, 10);
+    atomic_store(&all->at, at > 0 ? at : -1);
+    atomic_store(&all->with, *end == ':' ? strtol(end + 1, NULL, 10) : 0);
 }
 
 __attribute__((destructor)) static void write_count(void)
@@ -43,15 +73,17 @@ __attribute__((destructor)) static void write_count(void)
     const char *path = getenv("FAILCALL_COUNT");
     FILE *f = path ? fopen(path, "w") : NULL;
     if (!f) return;
-    (void)fprintf(f, "%ld\n", (long)atomic_load(&n_calls));
+    (void)fprintf(f, "%ld\n", (long)atomic_load(&all->n_calls));
     (void)fclose(f);
 }
 
 /* Whether this call of NAME is the one; errno is set then. */
 static int fails(const char *name)
 {
-    if (strcmp(name, wanted) != 0 || atomic_fetch_add(&n_calls, 1) + 1 != fail_at) return 0;
-    errno = fail_with;
+    if (strcmp(name, wanted) != 0) return 0;
+    const long at = atomic_load(&all->at);
+    if (at == 0 || atomic_fetch_add(&all->n_calls, 1) + 1 != at) return 0;
+    errno = (int)atomic_load(&all->with);
     return 1;
 }
 
@@ -83,6 +115,19 @@ FAILS_AS(renameat, "rename", -1, int, (int da, const char *a, int db, const char
 FAILS_AS(mkdir, "mkdir", -1, int, (const char *path, mode_t mode), (path, mode))
 FAILS_AS(ftruncate, "ftruncate", -1, int, (int fd, off_t n), (fd, n))
 FAILS_AS(ftruncate64, "ftruncate", -1, int, (int fd, off64_t n), (fd, n))
+FAILS_AS(socket, "socket", -1, int, (int domain, int type, int protocol), (domain, type, protocol))
+FAILS_AS(accept, "accept", -1, int, (int fd, __SOCKADDR_ARG a, socklen_t *n), (fd, a, n))
+FAILS_AS(accept4, "accept", -1, int, (int fd, __SOCKADDR_ARG a, socklen_t *n, int flags),
+         (fd, a, n, flags))
+FAILS_AS(readv, "recv", -1, ssize_t, (int fd, const struct iovec *v, int n), (fd, v, n))
+FAILS_AS(recv, "recv", -1, ssize_t, (int fd, void *p, size_t n, int flags), (fd, p, n, flags))
+FAILS_AS(writev, "send", -1, ssize_t, (int fd, const struct iovec *v, int n), (fd, v, n))
+FAILS_AS(send, "send", -1, ssize_t, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags))
+FAILS_AS(epoll_ctl, "epoll", -1, int, (int e, int op, int fd, struct epoll_event *ev),
+         (e, op, fd, ev))
+FAILS_AS(epoll_wait, "epoll_wait", -1, int, (int e, struct epoll_event *ev, int n, int ms),
+         (e, ev, n, ms))
+FAILS_AS(eventfd, "eventfd", -1, int, (unsigned n, int flags), (n, flags))
 
 /* Reads and writes may be cut short instead. */
 #define SHORT_AS(name, shown, params, args, whole_args, n)                                         \
@@ -92,7 +137,7 @@ FAILS_AS(ftruncate64, "ftruncate", -1, int, (int fd, off64_t n), (fd, n))
         __extension__ static ssize_t(*real) params;                                                \
         FIND_REAL(name);                                                                           \
         if (!fails(shown)) return real whole_args;                                                 \
-        if (fail_with || (n) < 2) return fail_with ? -1 : real whole_args;                         \
+        if (errno || (n) < 2) return errno ? -1 : real whole_args;                                 \
         return real args;                                                                          \
     }
 
@@ -103,6 +148,8 @@ SHORT_AS(pread64, "read", (int fd, void *p, size_t n, off64_t at), (fd, p, n / 2
          (fd, p, n, at), n)
 SHORT_AS(write, "write", (int fd, const void *p, size_t n), (fd, p, n / 2), (fd, p, n), n)
 SHORT_AS(pwrite, "write", (int fd, const void *p, size_t n, off_t at), (fd, p, n / 2, at),
+         (fd, p, n, at), n)
+SHORT_AS(pwrite64, "write", (int fd, const void *p, size_t n, off64_t at), (fd, p, n / 2, at),
          (fd, p, n, at), n)
 
 /* Functions with a mode that is only there when something is made. */

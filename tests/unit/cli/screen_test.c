@@ -9,6 +9,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,19 @@ static bool show(sb_screen *s, sb_output_kind kind, const char *text)
     return sb_screen_show(s, &e);
 }
 
-/* What lies in a pipe or terminal, of which no writer is left or everything was written. */
+/* What lies in a pipe or terminal when everything was written. A terminal passes it on a moment
+ * later, and in pieces. */
 static const char *read_all(int fd)
 {
     static char text[512];
-    const ssize_t n = read(fd, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = 0;
+    size_t n = 0;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (n + 1 < sizeof text && poll(&p, 1, n ? 50 : 5000) == 1) {
+        const ssize_t got = read(fd, text + n, sizeof text - 1 - n);
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    text[n] = 0;
     return text;
 }
 
