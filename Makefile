@@ -9,7 +9,7 @@ override PROMPT := $(value PROMPT)
 export SOBRE_PROMPT := $(value PROMPT)
 endif
 
-.PHONY: all everything run test test-models check tidy bench fuzz reference clean help bootstrap
+.PHONY: all everything run test test-models check tidy bench fuzz soak reference clean help bootstrap
 all: bootstrap
 	@tools/build command $(SAN)
 
@@ -17,6 +17,7 @@ all: bootstrap
 everything: bootstrap
 	@tools/bootstrap test
 	@tools/build $(SAN)
+	@tools/test-env || true # what needs it is skipped, and says so
 
 bootstrap:
 	@tools/bootstrap
@@ -47,6 +48,10 @@ tidy:
 bench: all
 	@tools/bench
 
+soak: everything
+	@$(build)/sobre pull smollm2-135m >&2
+	@tools/soak
+
 fuzz:
 	@tools/bootstrap lint
 	@tools/fuzz
@@ -62,7 +67,7 @@ help:
 	@sed -n 's/^#: //p' Makefile
 
 #: make                    builds build/sobre
-#: make run                sets up, builds, pulls the default model once and starts a chat
+#: make run                sets up, builds, pulls the default model once and starts the server with its page
 #: make run PROMPT="..."   the same, answering once
 #: make test               the same set-up, then every test that needs no GPU
 #: make test-models        end-to-end tests with both catalogue models (Gemma: accepts its terms)
@@ -71,5 +76,6 @@ help:
 #: make tidy               clang-tidy over the whole tree
 #: make bench              speed on this machine
 #: make fuzz               the fuzzers, 60 s each
+#: make soak               the server under what a long day brings (hours; tools/soak has shorter ways)
 #: make reference          remakes the golden files (needs the reference implementations)
 #: make clean              removes the build directories
