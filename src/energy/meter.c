@@ -17,14 +17,13 @@
 #include "base/clock.h"
 #include "energy/internal.h"
 
-enum { STAT_BYTES = 512, TICK_NS = 1000000000, HINT_BYTES = 240, NAME_BYTES = 128 };
+enum { STAT_BYTES = 512, HINT_BYTES = 240, NAME_BYTES = 128 };
 
 struct sb_meter {
     sb_counters counters;
     bool perf_refused, refused, broken; /* why there are none */
     int stat_fd;
     uint64_t ns_per_tick; /* of /proc/stat */
-    uint64_t last_tick_ns;
     sb_cpu_power cpu;
     char hint[HINT_BYTES], name[NAME_BYTES];
 };
@@ -113,7 +112,6 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
     m->stat_fd = sb_energy_open(proc, "proc", "stat");
     const long hz = sysconf(_SC_CLK_TCK);
     m->ns_per_tick = hz > 0 ? 1000000000u / (uint64_t)hz : 10000000u;
-    m->last_tick_ns = sb_now_ns();
     if (m->counters.n > 0)
         name_counters(&m->counters, sb_counters_have(&m->counters, SB_COUNTER_DRAM), m->name,
                       sizeof m->name);
@@ -167,8 +165,7 @@ static sb_meter_mark mark_now(sb_meter *m)
 {
     const bool metered = m->counters.n > 0;
     if (metered) sb_counters_tick(&m->counters);
-    m->last_tick_ns = sb_now_ns();
-    return (sb_meter_mark){.now_ns = m->last_tick_ns,
+    return (sb_meter_mark){.now_ns = sb_now_ns(),
                            .cpu_ns = sb_process_cpu_ns(),
                            .host_busy_ns = metered ? host_busy_ns(m) : 0,
                            .sum_uj = m->counters.sum_uj,
@@ -178,13 +175,6 @@ static sb_meter_mark mark_now(sb_meter *m)
 sb_meter_mark sb_meter_begin(sb_meter *m)
 {
     return mark_now(m);
-}
-
-void sb_meter_tick(sb_meter *m)
-{
-    if (m->counters.n == 0 || sb_now_ns() - m->last_tick_ns < TICK_NS) return;
-    sb_counters_tick(&m->counters);
-    m->last_tick_ns = sb_now_ns();
 }
 
 static void estimate(const sb_meter *m, sb_energy *e, const char *why)
@@ -232,9 +222,10 @@ static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_ma
                    dram ? words[i].scope_with_dram : words[i].scope);
 }
 
-sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
+sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark)
 {
-    const sb_meter_mark end = mark_now(m);
+    const sb_meter_mark begun = *mark, end = mark_now(m), *begin = &begun;
+    *mark = end;
     sb_energy e = {.duration_ns = end.now_ns - begin->now_ns, .cpu_ns = end.cpu_ns - begin->cpu_ns};
     if (m->counters.n == 0)
         estimate(m, &e,
@@ -248,6 +239,12 @@ sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
     else
         measure(m, begin, &end, &e);
     return e;
+}
+
+sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
+{
+    sb_meter_mark mark = *begin;
+    return sb_meter_lap(m, &mark);
 }
 
 void sb_energy_split(sb_energy *total, const sb_energy *prefill)

@@ -9,10 +9,10 @@
  *             unwrapped integers of microjoules; only the process's share of them is a product of
  *             reals.
  * Ownership   sb_meter owns its descriptors. Text in sb_energy is inside it or static.
- * Wrapping    A counter wraps after minutes. sb_meter_tick() between marks, every few seconds of
- *             work, keeps the sum right; it costs a comparison when called more often. A gap in
- *             which the counter could have wrapped, or that asks for more watts than a package can
- *             draw, is lost: the whole stretch is then estimated, and says so.
+ * Wrapping    A counter wraps after minutes. A mark or a lap every few seconds of work keeps the
+ *             sum right (shares.h makes one each second). A gap in which the counter could have
+ *             wrapped, or that asks for more watts than a package can draw, is lost: the whole
+ *             stretch is then estimated, and says so.
  * Threads     One caller at a time.
  * Cost        A mark: one read per counter and one of /proc/stat; nothing without counters. */
 #ifndef SB_ENERGY_METER_H
@@ -29,12 +29,12 @@ typedef enum sb_energy_source {
 typedef struct sb_energy {
     sb_energy_source source;
     int64_t energy_uj, lo_uj, hi_uj; /* meaningless when unavailable */
-    int64_t prefill_uj;           /* part spent before the first new token; see sb_energy_split */
-    uint64_t duration_ns, cpu_ns; /* wall and process CPU time of the stretch */
-    double ratio;                 /* share of the meter given to this process; 1 for estimates */
-    const char *method;           /* how the share was found */
-    char meter[64];               /* what was read, or the row of the coefficients */
-    char scope[160];              /* what is counted and what is not */
+    int64_t prefill_uj;              /* part spent before the first new token */
+    uint64_t duration_ns, cpu_ns;    /* wall and process CPU time of the stretch */
+    double ratio;                    /* share of the meter given to this process; 1 for estimates */
+    const char *method;              /* how the share was found */
+    char meter[64];                  /* what was read, or the row of the coefficients */
+    char scope[160];                 /* what is counted and what is not */
 } sb_energy;
 
 /* How events are opened (a descriptor that close() takes, or -1 with errno) and read. */
@@ -73,9 +73,10 @@ const char *sb_meter_hint(const sb_meter *m);
 const char *sb_meter_name(const sb_meter *m);
 
 sb_meter_mark sb_meter_begin(sb_meter *m);
-void sb_meter_tick(sb_meter *m);
 /* Energy since the mark. */
 sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin);
+/* The same, and moves the mark to now: laps leave nothing out between them. */
+sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark);
 
 /* Splits total into prefill and the rest, from a reading taken over the prefill alone. */
 void sb_energy_split(sb_energy *total, const sb_energy *prefill);

@@ -74,11 +74,10 @@ static void add_words(sb_energy *sum, const sb_energy *e)
 /* Reads the meter and gives everyone the part of the steps since the last reading. */
 static void settle(sb_shares *s)
 {
-    const sb_energy e = sb_meter_end(s->meter, &s->mark);
+    const sb_energy e = sb_meter_lap(s->meter, &s->mark);
     uint64_t sum = s->nobody_ns;
     for (const sb_share_account *a = s->first; a; a = a->next)
         sum += a->prefill_ns + a->decode_ns;
-    s->mark = sb_meter_begin(s->meter);
     s->totals.source = e.source;
     if (sum == 0) { /* an estimate of idling is no reading */
         if (e.source == SB_ENERGY_MEASURED) s->totals.nobody_uj += e.energy_uj;
