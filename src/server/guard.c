@@ -23,28 +23,12 @@ static bool starts(sb_str s, const char *text)
     return s.n >= n && strncasecmp(s.p, text, n) == 0;
 }
 
-/* "NAME", "NAME:PORT", "[V6]", "[V6]:PORT"; false when it is none of them. *port 0: not said. */
+/* As sb_http_host_split(), but that a port of 0 is none. *port 0: not said. */
 static bool split_authority(sb_str a, sb_str *name, int *port)
 {
-    *port = 0;
-    size_t n = 0;
-    if (a.n && a.p[0] == '[') {
-        const char *close = memchr(a.p, ']', a.n);
-        if (!close) return false;
-        n = (size_t)(close - a.p) + 1;
-    } else {
-        while (n < a.n && a.p[n] != ':')
-            n++;
-    }
-    *name = (sb_str){a.p, n};
-    if (n == 0) return false;
-    if (n == a.n) return true;
-    if (a.p[n] != ':' || a.n - n < 2 || a.n - n > 6) return false;
-    for (size_t i = n + 1; i < a.n; i++) {
-        if (a.p[i] < '0' || a.p[i] > '9') return false;
-        *port = 10 * *port + (a.p[i] - '0');
-    }
-    return *port > 0 && *port < 65536;
+    if (!sb_http_host_split(a, name, port) || *port == 0) return false;
+    if (*port < 0) *port = 0;
+    return true;
 }
 
 /* A literal address; out has 16 bytes, v4 as ::ffff:a.b.c.d. */
