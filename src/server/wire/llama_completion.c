@@ -4,6 +4,7 @@
  * A list of prompts is answered by a list; in a stream pieces carry their prompt's index. There is
  * no [DONE]: the piece with "stop": true is the last of its prompt. */
 #include "base/limits.h"
+#include "server/wire/logprobs_out.h"
 #include "server/wire/openai.h"
 #include "server/wire/openai_chat.h"
 #include "server/wire/sampling_in.h"
@@ -50,31 +51,11 @@ static sb_status parse(sb_ask *a, sb_wire_error *w)
 
 /* ---- pieces ---- */
 
-static void put_probability(sb_jw *w, const sb_voice *v, int32_t id, double logprob)
-{
-    sb_jw_put_int(w, "id", id);
-    sb_openai_token(w, v, id);
-    sb_jw_key(w, "logprob");
-    sb_openai_logprob(w, logprob);
-}
-
 static void put_probabilities(sb_jw *w, const sb_voice *v, const sb_turn *t, size_t from, size_t to)
 {
     if (!t->logprobs) return;
     sb_jw_put_open(w, "completion_probabilities", '[');
-    for (size_t i = from; i < to; i++) {
-        const sb_token_logprob *l = &t->logprobs[i];
-        sb_jw_open(w, '{');
-        put_probability(w, v, t->ids.v[i], l->logprob);
-        sb_jw_put_open(w, "top_logprobs", '[');
-        for (int32_t k = 0; k < l->n_top; k++) {
-            sb_jw_open(w, '{');
-            put_probability(w, v, l->top_ids[k], l->top[k]);
-            sb_jw_close(w, '}');
-        }
-        sb_jw_close(w, ']');
-        sb_jw_close(w, '}');
-    }
+    sb_jw_logprobs(w, v, t, from, to, true);
     sb_jw_close(w, ']');
 }
 

@@ -85,7 +85,7 @@ static void put_logprobs(sb_jw *w, const sb_voice *v, const sb_turn *t, size_t f
 {
     if (!t->logprobs || from >= to) return;
     sb_jw_put_open(w, "logprobs", '[');
-    sb_jw_logprobs(w, v, t, from, to);
+    sb_jw_logprobs(w, v, t, from, to, false);
     sb_jw_close(w, ']');
 }
 

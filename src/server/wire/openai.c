@@ -114,19 +114,47 @@ void sb_openai_finish(sb_jw *w, const sb_turn *t)
 
 /* ---- tokens ---- */
 
-void sb_openai_token(sb_jw *w, const sb_voice *v, int32_t id)
-{
-    const sb_str s = sb_tokenizer_piece(sb_voice_head_of(v)->facts.tok, id, true);
-    sb_jw_put_text(w, "token", s);
-    sb_jw_put_open(w, "bytes", '[');
-    for (size_t i = 0; i < s.n; i++)
-        sb_jw_int(w, (unsigned char)s.p[i]);
-    sb_jw_close(w, ']');
-}
-
 void sb_openai_logprob(sb_jw *w, double logprob)
 {
     sb_jw_real(w, isfinite(logprob) ? logprob : -9999.0);
+}
+
+/* ---- chunks and wholes ---- */
+
+void sb_openai_open_chunk(sb_jw *w, const sb_voice *v, const char *prefix, const char *object,
+                          int32_t i_choice)
+{
+    sb_jw_sse_open(w, NULL);
+    sb_openai_head(w, v, prefix, object);
+    sb_jw_put_open(w, "choices", '[');
+    sb_jw_open(w, '{');
+    sb_jw_put_int(w, "index", i_choice);
+}
+
+void sb_openai_close_choice(sb_jw *w)
+{
+    sb_jw_close(w, '}');
+    sb_jw_close(w, ']');
+}
+
+void sb_openai_close_chunk(sb_jw *w, const sb_voice *v)
+{
+    if (sb_voice_head_of(v)->ask->include_usage) sb_jw_put_null(w, "usage");
+    sb_jw_close(w, '}');
+    sb_jw_sse_close(w);
+}
+
+void sb_openai_close_whole(sb_jw *w, const sb_voice *v, const sb_turn *turns)
+{
+    const sb_ask *a = sb_voice_head_of(v)->ask;
+    const sb_energy energy = sb_voice_energy(turns, a->n_turns);
+    sb_jw_close(w, ']');
+    sb_openai_usage(w, v, turns);
+    sb_jw_key(w, "energy");
+    sb_jw_energy(w, &energy);
+    sb_openai_timings(w, &turns[a->n_turns - 1]);
+    sb_jw_warnings(w, a);
+    sb_jw_close(w, '}');
 }
 
 /* ---- the end ---- */

@@ -9,6 +9,16 @@
 
 /* {"id", "object", "created", "model", "system_fingerprint" of an object left open. */
 void sb_openai_head(sb_jw *w, const sb_voice *v, const char *prefix, const char *object);
+/* A chunk of a stream: {head, "choices": [{"index", left open. */
+void sb_openai_open_chunk(sb_jw *w, const sb_voice *v, const char *prefix, const char *object,
+                          int32_t i_choice);
+/* Closes its choice, and the list of choices. */
+void sb_openai_close_choice(sb_jw *w);
+/* Closes the chunk: "usage": null where usage comes at the end. */
+void sb_openai_close_chunk(sb_jw *w, const sb_voice *v);
+/* Closes the list of choices of an answer in one piece, and the answer: "usage", "energy",
+ * "timings", warnings. */
+void sb_openai_close_whole(sb_jw *w, const sb_voice *v, const sb_turn *turns);
 /* "usage": tokens, cached, reasoning, energy. */
 void sb_openai_usage(sb_jw *w, const sb_voice *v, const sb_turn *turns);
 /* "timings": llama-server's, of a turn that is over. */
@@ -20,8 +30,6 @@ void sb_openai_progress(sb_jw *w, const sb_voice *v, int32_t n_cached, int32_t n
                         int32_t n_all);
 /* "finish_reason", and "finish_detail" where the word does not say all. */
 void sb_openai_finish(sb_jw *w, const sb_turn *t);
-/* The text of one token, and its bytes. */
-void sb_openai_token(sb_jw *w, const sb_voice *v, int32_t id);
 /* log of a probability; clients expect a number where there is none. */
 void sb_openai_logprob(sb_jw *w, double logprob);
 

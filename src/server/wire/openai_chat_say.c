@@ -23,7 +23,7 @@ static void put_logprobs(sb_jw *w, const sb_voice *v, const sb_turn *t, size_t f
     }
     sb_jw_put_open(w, "logprobs", '{');
     sb_jw_put_open(w, "content", '[');
-    sb_jw_logprobs(w, v, t, from, to);
+    sb_jw_logprobs(w, v, t, from, to, false);
     sb_jw_close(w, ']');
     sb_jw_put_null(w, "refusal");
     sb_jw_close(w, '}');
@@ -34,33 +34,15 @@ static void put_logprobs(sb_jw *w, const sb_voice *v, const sb_turn *t, size_t f
 /* data: {..., "choices": [{"index": i, "delta": { */
 static void open_chunk(sb_jw *w, const sb_voice *v, int32_t i_choice)
 {
-    sb_jw_sse_open(w, NULL);
-    sb_openai_head(w, v, PREFIX, CHUNK);
-    sb_jw_put_open(w, "choices", '[');
-    sb_jw_open(w, '{');
-    sb_jw_put_int(w, "index", i_choice);
+    sb_openai_open_chunk(w, v, PREFIX, CHUNK, i_choice);
     sb_jw_put_open(w, "delta", '{');
-}
-
-/* Closes the choice. */
-static void close_choice(sb_jw *w)
-{
-    sb_jw_close(w, '}');
-    sb_jw_close(w, ']');
-}
-
-static void close_chunk(sb_jw *w, const sb_voice *v)
-{
-    if (ask_of(v)->include_usage) sb_jw_put_null(w, "usage");
-    sb_jw_close(w, '}');
-    sb_jw_sse_close(w);
 }
 
 /* From the closed delta to the end, of a chunk that ends nothing. */
 static void go_on(sb_jw *w)
 {
     sb_jw_put_null(w, "finish_reason");
-    close_choice(w);
+    sb_openai_close_choice(w);
 }
 
 sb_status sb_openai_chat_begin(sb_voice *v, sb_buf *out, sb_error *err)
@@ -76,7 +58,7 @@ sb_status sb_openai_chat_begin(sb_voice *v, sb_buf *out, sb_error *err)
         sb_jw_put_null(&w, "logprobs");
         go_on(&w);
         if (i == 0) sb_jw_warnings(&w, ask_of(v));
-        close_chunk(&w, v);
+        sb_openai_close_chunk(&w, v);
     }
     return sb_jw_end(&w);
 }
@@ -92,7 +74,7 @@ sb_status sb_openai_chat_progress(sb_voice *v, int32_t i_choice, int32_t n_cache
     sb_jw_put_null(&w, "logprobs");
     go_on(&w);
     sb_openai_progress(&w, v, n_cached, n_done, n_all);
-    close_chunk(&w, v);
+    sb_openai_close_chunk(&w, v);
     return sb_jw_end(&w);
 }
 
@@ -132,7 +114,7 @@ sb_status sb_openai_chat_event(sb_voice *v, int32_t i_choice, const sb_output_ev
     put_logprobs(&w, v, t, *n_told, n_seen);
     go_on(&w);
     sb_openai_timings_now(&w, v, i_choice, t);
-    close_chunk(&w, v);
+    sb_openai_close_chunk(&w, v);
     *n_told = n_seen;
     return sb_jw_end(&w);
 }
@@ -147,9 +129,9 @@ sb_status sb_openai_chat_choice(sb_voice *v, int32_t i_choice, const sb_turn *t,
     sb_jw_close(&w, '}');
     put_logprobs(&w, v, t, *(const size_t *)sb_voice_choice(v, i_choice), t->ids.n);
     sb_openai_finish(&w, t);
-    close_choice(&w);
+    sb_openai_close_choice(&w);
     sb_openai_timings(&w, t);
-    close_chunk(&w, v);
+    sb_openai_close_chunk(&w, v);
     return sb_jw_end(&w);
 }
 
@@ -197,18 +179,11 @@ sb_status sb_openai_chat_end(sb_voice *v, const sb_turn *turns, sb_buf *out, sb_
     const sb_ask *a = ask_of(v);
     if (a->stream) return sb_openai_end_stream(v, turns, PREFIX, CHUNK, out, err);
     sb_jw w;
-    const sb_energy energy = sb_voice_energy(turns, a->n_turns);
     sb_jw_begin(&w, out, err);
     sb_openai_head(&w, v, PREFIX, "chat.completion");
     sb_jw_put_open(&w, "choices", '[');
     for (size_t i = 0; i < a->n_turns; i++)
         put_choice(&w, v, (int32_t)i, &turns[i]);
-    sb_jw_close(&w, ']');
-    sb_openai_usage(&w, v, turns);
-    sb_jw_key(&w, "energy");
-    sb_jw_energy(&w, &energy);
-    sb_openai_timings(&w, &turns[a->n_turns - 1]);
-    sb_jw_warnings(&w, a);
-    sb_jw_close(&w, '}');
+    sb_openai_close_whole(&w, v, turns);
     return sb_jw_end(&w);
 }

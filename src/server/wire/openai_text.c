@@ -146,25 +146,8 @@ static void put_logprobs(sb_jw *w, const sb_voice *v, const sb_turn *t, text_cho
 
 static void open_chunk(sb_jw *w, const sb_voice *v, int32_t i_choice)
 {
-    sb_jw_sse_open(w, NULL);
-    sb_openai_head(w, v, PREFIX, OBJECT);
-    sb_jw_put_open(w, "choices", '[');
-    sb_jw_open(w, '{');
-    sb_jw_put_int(w, "index", i_choice);
+    sb_openai_open_chunk(w, v, PREFIX, OBJECT, i_choice);
     sb_jw_key(w, "text");
-}
-
-static void close_choice(sb_jw *w)
-{
-    sb_jw_close(w, '}');
-    sb_jw_close(w, ']');
-}
-
-static void close_chunk(sb_jw *w, const sb_voice *v)
-{
-    if (ask_of(v)->include_usage) sb_jw_put_null(w, "usage");
-    sb_jw_close(w, '}');
-    sb_jw_sse_close(w);
 }
 
 static sb_status begin(sb_voice *v, sb_buf *out, sb_error *err)
@@ -181,9 +164,9 @@ static sb_status begin(sb_voice *v, sb_buf *out, sb_error *err)
             sb_jw_text(&w, (sb_str){"", 0});
         sb_jw_put_null(&w, "logprobs");
         sb_jw_put_null(&w, "finish_reason");
-        close_choice(&w);
+        sb_openai_close_choice(&w);
         if (i == 0) sb_jw_warnings(&w, a);
-        close_chunk(&w, v);
+        sb_openai_close_chunk(&w, v);
     }
     return sb_jw_end(&w);
 }
@@ -198,9 +181,9 @@ static sb_status progress(sb_voice *v, int32_t i_choice, int32_t n_cached, int32
     sb_jw_text(&w, (sb_str){"", 0});
     sb_jw_put_null(&w, "logprobs");
     sb_jw_put_null(&w, "finish_reason");
-    close_choice(&w);
+    sb_openai_close_choice(&w);
     sb_openai_progress(&w, v, n_cached, n_done, n_all);
-    close_chunk(&w, v);
+    sb_openai_close_chunk(&w, v);
     return sb_jw_end(&w);
 }
 
@@ -216,9 +199,9 @@ static sb_status event(sb_voice *v, int32_t i_choice, const sb_output_event *e, 
     sb_jw_text(&w, e->text);
     put_logprobs(&w, v, t, &c, n_seen);
     sb_jw_put_null(&w, "finish_reason");
-    close_choice(&w);
+    sb_openai_close_choice(&w);
     sb_openai_timings_now(&w, v, i_choice, t);
-    close_chunk(&w, v);
+    sb_openai_close_chunk(&w, v);
     SB_TRY(sb_jw_end(&w));
     *kept = c;
     return SB_OK;
@@ -233,9 +216,9 @@ static sb_status choice(sb_voice *v, int32_t i_choice, const sb_turn *t, sb_buf 
     sb_jw_text(&w, (sb_str){"", 0});
     put_logprobs(&w, v, t, sb_voice_choice(v, i_choice), t->ids.n);
     sb_openai_finish(&w, t);
-    close_choice(&w);
+    sb_openai_close_choice(&w);
     sb_openai_timings(&w, t);
-    close_chunk(&w, v);
+    sb_openai_close_chunk(&w, v);
     return sb_jw_end(&w);
 }
 
@@ -261,7 +244,6 @@ static sb_status end(sb_voice *v, const sb_turn *turns, sb_buf *out, sb_error *e
     const sb_ask *a = ask_of(v);
     if (a->stream) return sb_openai_end_stream(v, turns, PREFIX, OBJECT, out, err);
     sb_jw w;
-    const sb_energy energy = sb_voice_energy(turns, a->n_turns);
     sb_jw_begin(&w, out, err);
     sb_openai_head(&w, v, PREFIX, OBJECT);
     sb_jw_put_open(&w, "choices", '[');
@@ -274,13 +256,7 @@ static sb_status end(sb_voice *v, const sb_turn *turns, sb_buf *out, sb_error *e
         sb_openai_finish(&w, &turns[i]);
         sb_jw_close(&w, '}');
     }
-    sb_jw_close(&w, ']');
-    sb_openai_usage(&w, v, turns);
-    sb_jw_key(&w, "energy");
-    sb_jw_energy(&w, &energy);
-    sb_openai_timings(&w, &turns[a->n_turns - 1]);
-    sb_jw_warnings(&w, a);
-    sb_jw_close(&w, '}');
+    sb_openai_close_whole(&w, v, turns);
     return sb_jw_end(&w);
 }
 

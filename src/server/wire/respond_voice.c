@@ -183,7 +183,7 @@ static sb_status put_delta_logprobs(sb_jw *w, const sb_voice *v, respond_voice *
         sb_jw own;
         if (before) SB_TRY(sb_buf_add(&s->logprobs, ",", 1, w->err));
         sb_jw_begin(&own, &s->logprobs, w->err);
-        sb_jw_logprobs(&own, v, t, y->from, y->n_seen);
+        sb_jw_logprobs(&own, v, t, y->from, y->n_seen, false);
         SB_TRY(sb_jw_end(&own));
     }
     const size_t skip = before && s->logprobs.n > before ? before + 1 : before;
@@ -286,7 +286,7 @@ static sb_status keep_whole(sb_voice *v, const sb_turn *t, const sb_respond_end 
     if (t->content.n) {
         sb_jw own;
         sb_jw_begin(&own, &s->logprobs, err);
-        sb_jw_logprobs(&own, v, t, 0, t->ids.n);
+        sb_jw_logprobs(&own, v, t, 0, t->ids.n, false);
         SB_TRY(sb_jw_end(&own));
         const sb_respond_item it = {.kind = SB_RESPOND_MESSAGE,
                                     .i = s->i_item++,
