@@ -268,23 +268,19 @@ static sb_status read_conversation(sb_ask *a, sb_prompt_request *out, sb_wire_er
 
 /* ---- tools ---- */
 
-static sb_status read_tool(sb_tools *t, const json_t *tool, size_t i)
+static sb_status read_tool(sb_tools *t, const sb_fields *f)
 {
-    char path[SB_PATH_ROOM];
-    (void)snprintf(path, sizeof path, "tools[%zu].", i);
-    const sb_fields f = {tool, path, t->w};
     sb_str type = {0}, name, description = {0};
     const json_t *schema = NULL;
-    if (!json_is_object(tool)) return sb_field_fail(&f, "", SB_INVALID, "an object is expected");
-    SB_TRY(sb_field_text(&f, "type", SB_MAX_ID_BYTES, &type));
+    SB_TRY(sb_field_text(f, "type", SB_MAX_ID_BYTES, &type));
     if (type.p && !is(type, "custom"))
         return sb_ask_warn(t->ask, &t->w->err, "%stype: a server's own tool, not on offer here",
-                           path);
-    SB_TRY(need_text(&f, "name", SB_MAX_TOOLS_BYTES, &name));
-    SB_TRY(sb_field_text(&f, "description", SB_MAX_TOOLS_BYTES, &description));
-    SB_TRY(sb_field_object(&f, "input_schema", &schema));
-    if (!schema) return sb_field_fail(&f, "input_schema", SB_INVALID, "missing");
-    return sb_tools_add(t, &f, name, description, schema);
+                           f->path);
+    SB_TRY(need_text(f, "name", SB_MAX_TOOLS_BYTES, &name));
+    SB_TRY(sb_field_text(f, "description", SB_MAX_TOOLS_BYTES, &description));
+    SB_TRY(sb_field_object(f, "input_schema", &schema));
+    if (!schema) return sb_field_fail(f, "input_schema", SB_INVALID, "missing");
+    return sb_tools_add(t, f, name, description, schema);
 }
 
 /* Whether the tools are on offer in this answer. */
@@ -315,14 +311,7 @@ static sb_status read_tools(sb_ask *a, sb_str *out, sb_wire_error *w)
     bool offer;
     SB_TRY(read_tool_choice(a, w, &offer));
     SB_TRY(sb_field_list(&f, "tools", &list));
-    sb_tools t;
-    sb_tools_init(&t, a, w);
-    sb_status s = SB_OK;
-    for (size_t i = 0; s == SB_OK && i < json_array_size(list); i++)
-        s = read_tool(&t, json_array_get(list, i), i);
-    if (s == SB_OK && offer) s = sb_tools_end(&t, out);
-    sb_tools_deinit(&t);
-    return s;
+    return sb_tools_read(a, w, list, read_tool, offer, out);
 }
 
 /* ---- the rest ---- */

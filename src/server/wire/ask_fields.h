@@ -51,6 +51,9 @@ typedef struct sb_fields {
     sb_wire_error *w;
 } sb_fields;
 
+/* Room for a path into a request. */
+enum { SB_PATH_ROOM = 96 };
+
 /* Raises: param = path and name, message "PARAM: TEXT". */
 sb_status sb_field_fail(const sb_fields *f, const char *name, sb_status code, const char *fmt, ...)
     SB_PRINTF(4, 5);

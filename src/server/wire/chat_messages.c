@@ -146,7 +146,7 @@ sb_status sb_messages_read(sb_dialog *d, const json_t *messages, const char *pat
 
 /* ---- tools ---- */
 
-static sb_status read_tool(sb_tools *t, const sb_fields *f)
+sb_status sb_chat_tool_read(sb_tools *t, const sb_fields *f)
 {
     const json_t *type = sb_field_find(f, "type"), *function = NULL;
     sb_str name = {0}, description = {0};
@@ -160,18 +160,4 @@ static sb_status read_tool(sb_tools *t, const sb_fields *f)
     SB_TRY(sb_field_text(&ff, "name", SB_MAX_TOOL_NAME_BYTES, &name));
     SB_TRY(sb_field_text(&ff, "description", SB_MAX_TOOLS_BYTES, &description));
     return sb_tools_add(t, &ff, name, description, sb_field_find(&ff, "parameters"));
-}
-
-sb_status sb_tools_read(sb_tools *t, const json_t *tools, const char *path)
-{
-    for (size_t i = 0; i < json_array_size(tools); i++) {
-        const json_t *tool = json_array_get(tools, i);
-        char at[SB_PATH_ROOM];
-        (void)snprintf(at, sizeof at, "%s[%zu].", path, i);
-        const sb_fields f = {tool, at, t->w};
-        if (!json_is_object(tool))
-            return sb_field_fail(&f, "", SB_INVALID, "an object is expected");
-        SB_TRY(read_tool(t, &f));
-    }
-    return SB_OK;
 }

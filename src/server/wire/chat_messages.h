@@ -9,14 +9,11 @@
 #define SB_SERVER_CHAT_MESSAGES_H
 #include "server/wire/dialog.h"
 
-/* Room for a path into a request. */
-enum { SB_PATH_ROOM = 96 };
-
 /* Appends every message of the list to d. */
 sb_status sb_messages_read(sb_dialog *d, const json_t *messages, const char *path) SB_MUST_USE;
 /* Content of d's last message: a text, or a list of texts and of {"type": "text" | "input_text" |
  * "output_text" | "refusal"}. Absent and null add nothing. */
 sb_status sb_content_read(sb_dialog *d, const sb_fields *f, const char *name) SB_MUST_USE;
-/* [{"type": "function", "function": {"name", "description", "parameters"}}, ...] */
-sb_status sb_tools_read(sb_tools *t, const json_t *tools, const char *path) SB_MUST_USE;
+/* {"type": "function", "function": {"name", "description", "parameters"}} */
+sb_status sb_chat_tool_read(sb_tools *t, const sb_fields *f) SB_MUST_USE;
 #endif

@@ -48,14 +48,16 @@ typedef struct sb_tools {
     size_t n;
     size_t n_refs; /* $ref so far */
 } sb_tools;
-void sb_tools_init(sb_tools *t, sb_ask *ask, sb_wire_error *w);
+/* Reads one tool of a dialect. f: the tool's object, with its path ("tools[3]."). */
+typedef sb_status sb_tool_reader(sb_tools *t, const sb_fields *f);
+/* Reads each tool of the list "tools" (NULL: none). *out: the JSON list, in the ask; unchanged
+ * without tools, or when they are read for their errors only (offer false). */
+sb_status sb_tools_read(sb_ask *ask, sb_wire_error *w, const json_t *tools, sb_tool_reader *read,
+                        bool offer, sb_str *out) SB_MUST_USE;
 /* f: the tool's object, for its errors. description: p NULL for none. parameters: a JSON schema or
  * NULL; refused when it refers to itself in a circle or to elsewhere. */
 sb_status sb_tools_add(sb_tools *t, const sb_fields *f, sb_str name, sb_str description,
                        const json_t *parameters) SB_MUST_USE;
-/* The JSON list, in the ask; empty without tools. */
-sb_status sb_tools_end(sb_tools *t, sb_str *out) SB_MUST_USE;
-void sb_tools_deinit(sb_tools *t);
 
 /* Whether a schema's $ref are sound: *out_why is then unchanged, else a static text: they make a
  * circle, lead elsewhere, or are more than SB_MAX_TOOL_REFS with the *io_n before. */

@@ -189,12 +189,7 @@ static sb_status read_tools(const sb_fields *f, sb_ask *a, sb_str *out)
 {
     const json_t *list = NULL;
     SB_TRY(sb_field_list(f, "tools", &list));
-    sb_tools t;
-    sb_tools_init(&t, a, f->w);
-    sb_status s = sb_tools_read(&t, list, "tools");
-    if (s == SB_OK) s = sb_tools_end(&t, out);
-    sb_tools_deinit(&t);
-    return s;
+    return sb_tools_read(a, f->w, list, sb_chat_tool_read, true, out);
 }
 
 sb_status sb_ollama_chat_parse(sb_ask *a, sb_wire_error *w)

@@ -37,16 +37,11 @@ static sb_status read_tools(const sb_fields *f, sb_ask *a, sb_prompt_request *ou
 {
     const json_t *list = NULL;
     bool none = false, parallel = true;
-    sb_tools t;
     SB_TRY(sb_field_list(f, "tools", &list));
     SB_TRY(read_tool_choice(f, &none));
     SB_TRY(sb_field_bool(f, "parallel_tool_calls", &parallel));
     a->one_call = !parallel;
-    sb_tools_init(&t, a, f->w);
-    sb_status s = sb_tools_read(&t, list, "tools");
-    if (s == SB_OK && !none) s = sb_tools_end(&t, &out->tools);
-    sb_tools_deinit(&t);
-    return s;
+    return sb_tools_read(a, f->w, list, sb_chat_tool_read, !none, &out->tools);
 }
 
 /* Whether the answer begins anew, or goes on with the last message. */

@@ -25,20 +25,16 @@ static sb_status read_function(sb_tools *t, const sb_fields *f)
     return sb_tools_add(t, f, name, description, sb_field_find(f, "parameters"));
 }
 
-static sb_status read_tool(sb_tools *t, const json_t *tool, size_t i)
+static sb_status read_tool(sb_tools *t, const sb_fields *f)
 {
-    char path[SB_PATH_ROOM];
-    (void)snprintf(path, sizeof path, "tools[%zu].", i);
-    sb_fields f = {tool, path, t->w};
     sb_str type = {0};
-    if (!json_is_object(tool)) return sb_field_fail(&f, "", SB_INVALID, "an object is expected");
-    SB_TRY(sb_field_text(&f, "type", SB_MAX_ID_BYTES, &type));
+    SB_TRY(sb_field_text(f, "type", SB_MAX_ID_BYTES, &type));
     if (!is(type, "function"))
-        return sb_ask_warn(t->ask, &t->w->err, "%stype: '%.*s' is not on offer here", path,
+        return sb_ask_warn(t->ask, &t->w->err, "%stype: '%.*s' is not on offer here", f->path,
                            (int)(type.n < 60 ? type.n : 60), type.p ? type.p : "");
-    const json_t *nested = json_object_get(tool, "function");
-    if (json_is_object(nested)) f.o = nested;
-    return read_function(t, &f);
+    const json_t *nested = json_object_get(f->o, "function");
+    const sb_fields own = {json_is_object(nested) ? nested : f->o, f->path, f->w};
+    return read_function(t, &own);
 }
 
 static sb_status read_tool_choice(const sb_fields *f, bool *out_offer)
@@ -65,14 +61,7 @@ static sb_status read_tools(const sb_fields *f, sb_ask *a, sb_str *out)
     SB_TRY(sb_field_bool(f, "parallel_tool_calls", &parallel));
     a->one_call = !parallel;
     SB_TRY(sb_field_list(f, "tools", &list));
-    sb_tools t;
-    sb_tools_init(&t, a, f->w);
-    sb_status s = SB_OK;
-    for (size_t i = 0; s == SB_OK && i < json_array_size(list); i++)
-        s = read_tool(&t, json_array_get(list, i), i);
-    if (s == SB_OK && offer) s = sb_tools_end(&t, out);
-    sb_tools_deinit(&t);
-    return s;
+    return sb_tools_read(a, f->w, list, read_tool, offer, out);
 }
 
 /* ---- the rest ---- */

@@ -7,18 +7,8 @@
 #include "server/wire/dialog.h"
 #include "server/wire/json_writer.h"
 
+#include <stdio.h>
 #include <string.h>
-
-void sb_tools_init(sb_tools *t, sb_ask *ask, sb_wire_error *w)
-{
-    *t = (sb_tools){.ask = ask, .w = w};
-    sb_buf_init(&t->text, SB_MAX_TOOLS_BYTES, "tools");
-}
-
-void sb_tools_deinit(sb_tools *t)
-{
-    sb_buf_deinit(&t->text);
-}
 
 sb_status sb_tool_name_check(const sb_fields *f, const char *field, sb_str name)
 {
@@ -67,9 +57,34 @@ sb_status sb_tools_add(sb_tools *t, const sb_fields *f, sb_str name, sb_str desc
     return SB_OK;
 }
 
-sb_status sb_tools_end(sb_tools *t, sb_str *out)
+static sb_status read_all(sb_tools *t, const json_t *tools, sb_tool_reader *read)
+{
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *tool = json_array_get(tools, i);
+        char at[SB_PATH_ROOM];
+        (void)snprintf(at, sizeof at, "tools[%zu].", i);
+        const sb_fields f = {tool, at, t->w};
+        if (!json_is_object(tool))
+            return sb_field_fail(&f, "", SB_INVALID, "an object is expected");
+        SB_TRY(read(t, &f));
+    }
+    return SB_OK;
+}
+
+static sb_status take_text(sb_tools *t, sb_str *out)
 {
     if (!t->n) return SB_OK;
     SB_TRY(sb_buf_add(&t->text, "]", 1, &t->w->err));
     return sb_ask_copy(t->ask, (sb_str){t->text.p, t->text.n}, out, &t->w->err);
+}
+
+sb_status sb_tools_read(sb_ask *ask, sb_wire_error *w, const json_t *tools, sb_tool_reader *read,
+                        bool offer, sb_str *out)
+{
+    sb_tools t = {.ask = ask, .w = w};
+    sb_buf_init(&t.text, SB_MAX_TOOLS_BYTES, "tools");
+    sb_status s = read_all(&t, tools, read);
+    if (s == SB_OK && offer) s = take_text(&t, out);
+    sb_buf_deinit(&t.text);
+    return s;
 }
