@@ -293,6 +293,12 @@ void sb_jw_put_int(sb_jw *w, const char *key, int64_t v)
     sb_jw_int(w, v);
 }
 
+void sb_jw_put_uint(sb_jw *w, const char *key, uint64_t v)
+{
+    sb_jw_key(w, key);
+    sb_jw_uint(w, v);
+}
+
 void sb_jw_put_real(sb_jw *w, const char *key, double v)
 {
     sb_jw_key(w, key);

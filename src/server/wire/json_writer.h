@@ -49,6 +49,7 @@ void sb_jw_energy(sb_jw *w, const sb_energy *e); /* the object of energy/fields.
 void sb_jw_put_text(sb_jw *w, const char *key, sb_str s);
 void sb_jw_put_word(sb_jw *w, const char *key, const char *word);
 void sb_jw_put_int(sb_jw *w, const char *key, int64_t v);
+void sb_jw_put_uint(sb_jw *w, const char *key, uint64_t v);
 void sb_jw_put_real(sb_jw *w, const char *key, double v);
 void sb_jw_put_bool(sb_jw *w, const char *key, bool v);
 void sb_jw_put_null(sb_jw *w, const char *key);

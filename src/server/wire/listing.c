@@ -14,9 +14,7 @@
 
 static void put_known(sb_jw *w, const char *key, uint64_t n)
 {
-    if (!n) return;
-    sb_jw_key(w, key);
-    sb_jw_uint(w, n);
+    if (n) sb_jw_put_uint(w, key, n);
 }
 
 static void put_name(sb_jw *w, const char *key, const char *word)

@@ -102,8 +102,7 @@ static void put_settings(sb_jw *w, const sb_turn_request *r)
 {
     const sb_sampling *s = &r->sampling;
     sb_jw_put_open(w, "generation_settings", '{');
-    sb_jw_key(w, "seed");
-    sb_jw_uint(w, s->seed);
+    sb_jw_put_uint(w, "seed", s->seed);
     put_f32(w, "temperature", s->temp);
     sb_jw_put_int(w, "top_k", s->top_k);
     put_f32(w, "top_p", s->top_p);

@@ -63,12 +63,6 @@ static void put_capabilities(sb_jw *w, const sb_ollama_model *m)
     sb_jw_close(w, ']');
 }
 
-static void put_uint(sb_jw *w, const char *key, uint64_t v)
-{
-    sb_jw_key(w, key);
-    sb_jw_uint(w, v);
-}
-
 static void put_names(sb_jw *w, const sb_ollama_model *m)
 {
     sb_jw_put_word(w, "name", m->name);
@@ -82,21 +76,17 @@ static void put_digest(sb_jw *w, const char *digest)
                           : "0000000000000000000000000000000000000000000000000000000000000000");
 }
 
-sb_status sb_ollama_tags(sb_buf *out, const sb_ollama_model *models, size_t n, sb_error *err)
+/* {"models": [...]}; put: the members of one. */
+static sb_status list(sb_buf *out, const sb_ollama_model *models, size_t n,
+                      void (*put)(sb_jw *w, const sb_ollama_model *m), sb_error *err)
 {
     sb_jw w;
     sb_jw_begin(&w, out, err);
     sb_jw_open(&w, '{');
     sb_jw_put_open(&w, "models", '[');
     for (size_t i = 0; i < n; i++) {
-        const sb_ollama_model *m = &models[i];
         sb_jw_open(&w, '{');
-        put_names(&w, m);
-        put_time(&w, "modified_at", m->modified_s);
-        put_uint(&w, "size", m->bytes);
-        put_digest(&w, m->digest);
-        put_details(&w, m);
-        put_capabilities(&w, m);
+        put(&w, &models[i]);
         sb_jw_close(&w, '}');
     }
     sb_jw_close(&w, ']');
@@ -104,27 +94,35 @@ sb_status sb_ollama_tags(sb_buf *out, const sb_ollama_model *models, size_t n, s
     return sb_jw_end(&w);
 }
 
+static void put_stored(sb_jw *w, const sb_ollama_model *m)
+{
+    put_names(w, m);
+    put_time(w, "modified_at", m->modified_s);
+    sb_jw_put_uint(w, "size", m->bytes);
+    put_digest(w, m->digest);
+    put_details(w, m);
+    put_capabilities(w, m);
+}
+
+sb_status sb_ollama_tags(sb_buf *out, const sb_ollama_model *models, size_t n, sb_error *err)
+{
+    return list(out, models, n, put_stored, err);
+}
+
+static void put_loaded(sb_jw *w, const sb_ollama_model *m)
+{
+    put_names(w, m);
+    sb_jw_put_uint(w, "size", m->memory_bytes);
+    put_digest(w, m->digest);
+    put_details(w, m);
+    put_time(w, "expires_at", m->expires_s);
+    sb_jw_put_uint(w, "size_vram", 0);
+    sb_jw_put_int(w, "context_length", m->n_ctx_used);
+}
+
 sb_status sb_ollama_ps(sb_buf *out, const sb_ollama_model *models, size_t n, sb_error *err)
 {
-    sb_jw w;
-    sb_jw_begin(&w, out, err);
-    sb_jw_open(&w, '{');
-    sb_jw_put_open(&w, "models", '[');
-    for (size_t i = 0; i < n; i++) {
-        const sb_ollama_model *m = &models[i];
-        sb_jw_open(&w, '{');
-        put_names(&w, m);
-        put_uint(&w, "size", m->memory_bytes);
-        put_digest(&w, m->digest);
-        put_details(&w, m);
-        put_time(&w, "expires_at", m->expires_s);
-        put_uint(&w, "size_vram", 0);
-        sb_jw_put_int(&w, "context_length", m->n_ctx_used);
-        sb_jw_close(&w, '}');
-    }
-    sb_jw_close(&w, ']');
-    sb_jw_close(&w, '}');
-    return sb_jw_end(&w);
+    return list(out, models, n, put_loaded, err);
 }
 
 sb_status sb_ollama_version(sb_buf *out, const char *version, sb_error *err)
@@ -322,8 +320,8 @@ sb_status sb_ollama_pull(sb_buf *out, const char *status, const char *digest, ui
     sb_jw_put_word(&w, "status", status);
     if (digest) sb_jw_put_word(&w, "digest", digest);
     if (total) {
-        put_uint(&w, "total", total);
-        put_uint(&w, "completed", completed);
+        sb_jw_put_uint(&w, "total", total);
+        sb_jw_put_uint(&w, "completed", completed);
     }
     sb_jw_close(&w, '}');
     sb_jw_bytes(&w, "\n");

@@ -91,12 +91,6 @@ static void put_logprobs(sb_jw *w, const sb_voice *v, const sb_turn *t, size_t f
 
 /* ---- the last line ---- */
 
-static void put_uint(sb_jw *w, const char *key, uint64_t v)
-{
-    sb_jw_key(w, key);
-    sb_jw_uint(w, v);
-}
-
 static uint64_t since(uint64_t begin_ns)
 {
     const uint64_t now = sb_now_ns();
@@ -105,13 +99,13 @@ static uint64_t since(uint64_t begin_ns)
 
 static void put_sums(sb_jw *w, const sb_voice_head *h, const sb_turn *t)
 {
-    put_uint(w, "total_duration", since(h->facts.begin_ns));
-    put_uint(w, "load_duration", h->facts.load_ns);
-    put_uint(w, "prompt_eval_count", t->prompt_ids.n);
+    sb_jw_put_uint(w, "total_duration", since(h->facts.begin_ns));
+    sb_jw_put_uint(w, "load_duration", h->facts.load_ns);
+    sb_jw_put_uint(w, "prompt_eval_count", t->prompt_ids.n);
     sb_jw_put_int(w, "prompt_cached_count", t->n_cached);
-    put_uint(w, "prompt_eval_duration", t->prefill_ns);
-    put_uint(w, "eval_count", t->ids.n);
-    put_uint(w, "eval_duration", t->decode_ns);
+    sb_jw_put_uint(w, "prompt_eval_duration", t->prefill_ns);
+    sb_jw_put_uint(w, "eval_count", t->ids.n);
+    sb_jw_put_uint(w, "eval_duration", t->decode_ns);
     sb_jw_key(w, "energy");
     sb_jw_energy(w, &t->energy);
     sb_jw_put_open(w, "usage", '{'); // where every dialect has it
