@@ -38,14 +38,6 @@ static sb_status make_usage(sb_buf *out, const sb_page_answer *a, const sb_turn 
 
 /* ---- the sum ---- */
 
-static sb_status read_settings(void *ctx, const sb_conv *c, sb_error *err)
-{
-    (void)err;
-    *(json_t **)ctx = json_loadb(c->settings.p ? c->settings.p : "{}",
-                                 c->settings.p ? c->settings.n : 2, 0, NULL);
-    return SB_OK;
-}
-
 static int64_t number_of(const json_t *o, const char *key)
 {
     return (int64_t)json_integer_value(json_object_get(o, key));
@@ -72,7 +64,7 @@ static sb_status write_sums(sb_db *db, const sb_page_answer *a, const sb_energy 
 {
     json_t *settings = NULL;
     sb_buf text;
-    SB_TRY(sb_conv_get(db, a->who.owner, a->conv, read_settings, &settings, err));
+    SB_TRY(sb_conv_get(db, a->who.owner, a->conv, sb_page_read_settings, &settings, err));
     sb_buf_init(&text, SB_MAX_SETTINGS_BYTES, "settings");
     sb_status st =
         settings ? add_sums(settings, e, err) : SB_FAIL(err, SB_NO_MEMORY, "settings: no memory");

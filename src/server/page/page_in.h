@@ -132,6 +132,9 @@ void sb_page_tell_to(sb_page *p, sb_page_feed *only, sb_owner owner, const char 
 void sb_page_tell_all(sb_page *p, const char *event, sb_str data);
 
 /* page_json.c */
+/* A conversation's settings, for sb_conv_get(). settings: json_t **, whose object is the caller's
+ * to free; NULL when they cannot be read. SB_OK always. */
+sb_status sb_page_read_settings(void *settings, const sb_conv *c, sb_error *err);
 void sb_page_put_conv(sb_jw *w, sb_page *p, sb_owner owner, const sb_conv *c);
 /* Texts longer than max_bytes are cut, or with leave_out left out. Lock not held. */
 void sb_page_put_msg(sb_jw *w, sb_page *p, const sb_msg *m, size_t max_bytes, bool leave_out);

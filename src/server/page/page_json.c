@@ -44,10 +44,18 @@ static void put_sums(sb_jw *w, const sb_conv *c, const json_t *sums)
     sb_jw_close(w, '}');
 }
 
+sb_status sb_page_read_settings(void *settings, const sb_conv *c, sb_error *err)
+{
+    (void)err;
+    *(json_t **)settings = json_loadb(c->settings.p ? c->settings.p : "{}",
+                                      c->settings.p ? c->settings.n : 2, 0, NULL);
+    return SB_OK;
+}
+
 void sb_page_put_conv(sb_jw *w, sb_page *p, sb_owner owner, const sb_conv *c)
 {
-    json_t *settings = json_loadb(c->settings.p ? c->settings.p : "{}",
-                                  c->settings.p ? c->settings.n : 2, 0, NULL);
+    json_t *settings = NULL;
+    (void)sb_page_read_settings(&settings, c, NULL);
     bool running = false;
     pthread_mutex_lock(&p->lock);
     for (const sb_page_answer *a = p->answers; a && !running; a = a->next)

@@ -184,21 +184,12 @@ sb_status sb_page_get(sb_page_call *c)
     return sb_jw_end(&w);
 }
 
-static sb_status read_settings(void *ctx, const sb_conv *c, sb_error *err)
-{
-    (void)err;
-    json_t **out = ctx;
-    *out = json_loadb(c->settings.p ? c->settings.p : "{}", c->settings.p ? c->settings.n : 2, 0,
-                      NULL);
-    return SB_OK;
-}
-
 static sb_status change_in(sb_page_call *c, sb_db *db, json_t **settings)
 {
     sb_str title;
     bool any = false;
     SB_TRY(sb_page_text(c, "title", &title));
-    SB_TRY(sb_conv_get(db, c->who.owner, c->id, read_settings, settings, &c->w.err));
+    SB_TRY(sb_conv_get(db, c->who.owner, c->id, sb_page_read_settings, settings, &c->w.err));
     if (!json_is_object(*settings)) return sb_page_fail(c, SB_NO_MEMORY, "", "no memory");
     SB_TRY(take_settings(c, *settings, &any));
     sb_buf text = {0};

@@ -177,13 +177,17 @@ static void on_end(void *ctx, const char *name, const sb_error *err)
     sb_free(q);
 }
 
+static sb_status need_manager(sb_page_call *c)
+{
+    if (c->who.may_manage) return SB_OK;
+    c->w.status = 403;
+    return sb_page_fail(c, SB_INVALID, "", "this key may not bring models");
+}
+
 sb_status sb_page_pull_begin(sb_page_call *c)
 {
     sb_page *p = c->page;
-    if (!c->who.may_manage) {
-        c->w.status = 403;
-        return sb_page_fail(c, SB_INVALID, "", "this key may not bring models");
-    }
+    SB_TRY(need_manager(c));
     pthread_mutex_lock(&p->lock);
     const bool runs = *find_pull(p, c->id) != NULL;
     pthread_mutex_unlock(&p->lock);
@@ -217,10 +221,7 @@ sb_status sb_page_pull_begin(sb_page_call *c)
 sb_status sb_page_pull_stop(sb_page_call *c)
 {
     sb_page *p = c->page;
-    if (!c->who.may_manage) {
-        c->w.status = 403;
-        return sb_page_fail(c, SB_INVALID, "", "this key may not bring models");
-    }
+    SB_TRY(need_manager(c));
     pthread_mutex_lock(&p->lock);
     sb_page_pull **at = find_pull(p, c->id);
     sb_page_pull *q = *at;

@@ -137,14 +137,6 @@ static sb_status write_body(sb_buf *out, const walk *k, size_t n, const json_t *
     return sb_jw_end(&w);
 }
 
-static sb_status read_settings(void *ctx, const sb_conv *c, sb_error *err)
-{
-    (void)err;
-    *(json_t **)ctx = json_loadb(c->settings.p ? c->settings.p : "{}",
-                                 c->settings.p ? c->settings.n : 2, 0, NULL);
-    return SB_OK;
-}
-
 /* Bytes of text that the model's context carries beside an answer, about; what turns out to be too
  * much is halved. */
 static size_t guess_budget(const sb_page_answer *a, const json_t *settings)
@@ -183,8 +175,8 @@ sb_status sb_page_ask(sb_page_answer *a, sb_ask *out, sb_wire_error *w)
 {
     walk k = {0};
     json_t *settings = NULL;
-    sb_status st = sb_conv_get(sb_server_db(a->page->sv), a->who.owner, a->conv, read_settings,
-                               &settings, &w->err);
+    sb_status st = sb_conv_get(sb_server_db(a->page->sv), a->who.owner, a->conv,
+                               sb_page_read_settings, &settings, &w->err);
     if (st == SB_OK) st = make_ask(a, &k, settings, out, w);
     for (size_t i = 0; i < k.n; i++) {
         sb_buf_deinit(&k.v[i].text);
