@@ -274,6 +274,26 @@ def growing(s):
     case("deleting a conversation ends its answer", status == 200 and time.monotonic() < end)
 
 
+def stops(s):
+    """A stop that comes while a piece is under way, again and again: on one core the two meet often."""
+    one = {min(os.sched_getaffinity(0))}
+    for task in s.tasks():
+        os.sched_setaffinity(int(task.rsplit("/", 1)[1]), one)
+    wrong = []
+    for i in range(20):
+        c, _, reply = start(s, "[forever]")
+        m = reply["id"]
+        feed = Feed(s, "?c=" + c)
+        feed.find("delta", lambda d: d["at"] > 50 + i)
+        v1(s, "POST", "conversations/%s/messages/%s/stop" % (c, m), {})
+        end = feed.find("message", lambda d: d["message"]["id"] == m and d["message"]["state"] == "stopped")
+        kept, (told, whole) = wait_end(s, c, m)["text"], feed.text()
+        if not whole or told != kept or not end or end["message"]["text_bytes"] != len(kept.encode()):
+            wrong.append((told[-20:], kept[-20:]))
+        feed.close()
+    case("a stop in the middle of a piece loses none of it", not wrong, wrong)
+
+
 def context(s):
     """A conversation longer than the model's context goes on, and says what was left out."""
     c = v1(s, "POST", "conversations", {})[1]["id"]
@@ -415,7 +435,7 @@ def main():
             case(f.__name__, False, "%s: %s" % (type(e).__name__, e))
     try:
         with Served("--ctx", "65536", *OPTIONS, model=MODEL) as s:
-            for f in (files, conversations, answers, growing):
+            for f in (files, conversations, answers, growing, stops):
                 run(f, s)
             run(leave, s, "after all kinds of answers")
             s.start()

@@ -183,17 +183,18 @@ static bool take(sb_page_answer *a, sb_buf *all, const char *kind, sb_str text)
     return true;
 }
 
+/* A stop cancels the run and is not heeded here: a piece under way when it came, and what the
+ * parser still holds back, are in the turn, so they are told. */
 static bool on_event(void *ctx, int32_t i_choice, const sb_output_event *e, const sb_turn *t)
 {
     (void)i_choice, (void)t;
     sb_page_answer *a = ctx;
     pthread_mutex_lock(&a->page->lock);
-    bool go_on = !a->stop;
-    if (go_on && e->kind == SB_OUTPUT_CONTENT) go_on = take(a, &a->text, "text", e->text);
-    if (go_on && e->kind == SB_OUTPUT_REASONING)
-        go_on = take(a, &a->reasoning, "reasoning", e->text);
+    bool kept = true;
+    if (e->kind == SB_OUTPUT_CONTENT) kept = take(a, &a->text, "text", e->text);
+    if (e->kind == SB_OUTPUT_REASONING) kept = take(a, &a->reasoning, "reasoning", e->text);
     pthread_mutex_unlock(&a->page->lock);
-    return go_on;
+    return kept;
 }
 
 /* Out of the list: nothing is told of it any more. What a save holds is freed by the save. */
