@@ -63,8 +63,9 @@ export const api = {
 };
 
 /* One open connection for all that happens: the owner's conversations, and the answer that grows in
- * the one that is shown. The browser takes it up again by itself, and its Last-Event-ID says how
- * much of the answer it has. A hidden page that shows no growing answer lets go of it. */
+ * the one that is shown. The browser takes it up again by itself, and is told the answer from where
+ * it was when the feed was opened; what is known of it is passed over. A hidden page that shows no
+ * growing answer lets go of it. */
 export class Feed {
   #source = null;
   #what = null;

@@ -294,6 +294,44 @@ def stops(s):
     case("a stop in the middle of a piece loses none of it", not wrong, wrong)
 
 
+def slow(s):
+    """A browser that stops reading for a while."""
+    c, _, reply = start(s, "[forever]")
+    m, pieces, at, whole = reply["id"], [], 0, True
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(60)
+    sock.connect(("127.0.0.1", s.port))
+    sock.sendall(b"GET /sobre/v1/events?c=%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (c.encode(), s.port))
+    watcher = Feed(s, "?c=" + c)
+    watcher.find("delta", lambda d: d["at"] > 30000, timeout=60)  # each byte of an answer is about forty of a feed
+    raw = http.client.HTTPResponse(sock)
+    try:
+        raw.begin()
+        told = raw.read()  # fails where the chunks have no end
+        ended = "in order"
+    except (OSError, http.client.HTTPException) as e:
+        told, ended = b"", repr(e)
+    for event in told.decode().split("\n\n"):
+        if event.startswith("event: delta"):
+            d = json.loads(event.split("data: ")[1])
+            whole = whole and d["at"] == at
+            pieces.append(d["text"])
+            at += len(d["text"].encode())
+    case("the feed of a slow reader ends in order, whole as far as it goes", ended == "in order" and whole and at > 0, (ended, at))
+    case("and tells when to come back", b"retry: 500\n" in told, told[:100])
+    back = Feed(s, "?c=%s&have=%s:0:%d" % (c, m, at))
+    first = back.find("delta")
+    case("it comes back and gets the rest", first is not None and first["at"] == at, (first and first["at"], at))
+    v1(s, "POST", "conversations/%s/messages/%s/stop" % (c, m), {})
+    done = wait_end(s, c, m)
+    back.find("message", lambda d: d["message"]["id"] == m)
+    case("with nothing lost or doubled", "".join(pieces) + back.text()[0] == done["text"], at)
+    for f in (watcher, back):
+        f.close()
+    sock.close()
+
+
 def context(s):
     """A conversation longer than the model's context goes on, and says what was left out."""
     c = v1(s, "POST", "conversations", {})[1]["id"]
@@ -435,7 +473,7 @@ def main():
             case(f.__name__, False, "%s: %s" % (type(e).__name__, e))
     try:
         with Served("--ctx", "65536", *OPTIONS, model=MODEL) as s:
-            for f in (files, conversations, answers, growing, stops):
+            for f in (files, conversations, answers, growing, stops, slow):
                 run(f, s)
             run(leave, s, "after all kinds of answers")
             s.start()

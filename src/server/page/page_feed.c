@@ -2,14 +2,16 @@
  * page_feed.c - the feeds: what happens, told to every browser of its owner.
  *
  * A feed is one open event stream. It is told of the owner's conversations, and of all that an
- * answer says in the one it shows. Nothing is kept for a reader that is slow or away: its feed is
- * broken off, it comes back, says how much of the answer it has, and gets the rest. */
+ * answer says in the one it shows. Nothing is kept for a reader that is slow or away: its feed
+ * ends, it comes back, says how much of the answer it has, and gets the rest. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "server/page/page_in.h"
+
+enum { RETRY_MS = 500 }; /* after which a browser whose feed ended comes back */
 
 static uint64_t *revision_of(sb_page *p, sb_owner owner)
 {
@@ -109,7 +111,7 @@ static void on_full(void *ctx, bool full)
     sb_page_feed *f = ctx;
     if (!full) return;
     sb_x_watch(f->x, NULL, NULL, NULL);
-    sb_x_abort(f->x);
+    sb_x_end(f->x); // what waits is still sent: a reset would take it, and show as a failure
     drop_feed(f);
 }
 
@@ -184,6 +186,8 @@ static void greet(sb_page_feed *f, const have *h)
     sb_page *p = f->page;
     char text[128];
     const uint64_t *n = revision_of(p, f->owner);
+    (void)snprintf(text, sizeof text, "retry: %d\n\n", RETRY_MS);
+    sb_x_write(f->x, (sb_str){text, strlen(text)});
     (void)snprintf(text, sizeof text, "{\"revision\":\"%s-%llu\"}", p->boot,
                    (unsigned long long)(n ? *n : 0));
     sb_buf b = {0};
