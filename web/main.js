@@ -376,9 +376,18 @@ class Page {
     this.lost = false;
     this.revision = revision;
     if (lost) this.notice.hide();
-    if (!missed) return;
-    this.sidebar.load().catch((why) => this.failed(why));
-    if (lost && this.conversation) this.#reload(true).catch((why) => this.failed(why));
+    if (missed) this.sidebar.load().catch((why) => this.failed(why));
+    if (this.conversation) this.#verify(missed && lost).catch((why) => this.failed(why));
+  }
+
+  /* Whether what is shown is what there is: an answer may end, and another browser write, between a
+   * reply and the feed that is opened with it. */
+  async #verify(stale) {
+    const { id } = this.conversation;
+    const now = await api.get(id);
+    if (id !== this.conversation?.id) return;
+    this.#changed(now);
+    if (stale || now.leaf !== (this.thread.last?.message.id ?? null)) await this.#reload(true);
   }
 
   /* The browser gave up on the feed, because it got an answer that was none. */

@@ -23,6 +23,8 @@ export class Sidebar {
     this.current = null;
     this.query = "";
     this.more = null;
+    this.nLoads = 0; // of the list's beginning: only the newest counts
+    this.news = new Set(); // one Map for each reply that is awaited
     this.field = h("input", { type: "search", "aria-label": t("search"), placeholder: t("search"), maxlength: "200",
                               on: { input: () => this.#search() } });
     this.list = h("div", { class: "list" });
@@ -47,25 +49,40 @@ export class Sidebar {
 
   async load(before) {
     const asked = this.query;
-    const page = await api.list({ q: asked, limit: PAGE, before });
-    if (asked !== this.query) return;
-    if (!before) this.items.clear();
-    for (const item of page.conversations) this.items.set(item.id, item);
-    this.more = page.before;
-    this.draw();
+    if (!before) this.nLoads++;
+    const turn = this.nLoads;
+    const news = new Map(); // what events tell while the reply is on its way: it may be older
+    this.news.add(news);
+    try {
+      const page = await api.list({ q: asked, limit: PAGE, before });
+      if (turn !== this.nLoads || asked !== this.query) return;
+      if (!before) this.items.clear();
+      for (const item of page.conversations) this.items.set(item.id, item);
+      this.more = page.before;
+      for (const [id, item] of news) this.#take(id, item);
+      this.draw();
+    } finally {
+      this.news.delete(news);
+    }
+  }
+
+  /* null: it is gone. */
+  #take(id, item) {
+    const known = this.items.get(id);
+    if (!item) this.items.delete(id);
+    else if (known ? item.order >= known.order : !this.query) this.items.set(id, { ...known, ...item });
+    else return; // not among what was searched for, or a reply that events have overtaken
+    for (const news of this.news) news.set(id, item);
   }
 
   /* One that is new or changed. */
   put(item) {
-    if (this.query && !this.items.has(item.id)) return;
-    const known = this.items.get(item.id);
-    if (known && item.order < known.order) return; // a reply that events have overtaken
-    this.items.set(item.id, { ...known, ...item });
+    this.#take(item.id, item);
     this.draw();
   }
 
   drop(id) {
-    this.items.delete(id);
+    this.#take(id, null);
     this.draw();
   }
 

@@ -232,6 +232,34 @@ def two_browsers(browser, url):
     b.context.close()
 
 
+def late_feeds(browser, url):
+    """What happens after a reply and before the feed that is opened with it."""
+    page, other = open_page(browser, url), open_page(browser, url)
+    held = []
+
+    def let_go():
+        while not held:
+            page.wait_for_timeout(20)
+        other.wait_for_timeout(500)  # the answer is over by now
+        held.pop().continue_()
+    page.route("**/sobre/v1/events?c=*", lambda route: held.append(route))
+    say(page, "Hello, late feed [sample]")
+    let_go()
+    settled(page)
+    page.wait_for_function("() => document.querySelector('.energy').textContent.includes('J')", timeout=5000)
+    case("an answer that ends before its feed is there adds to the conversation's sum", "J" in page.locator(".energy").inner_text())
+    while held:
+        held.pop().continue_()
+    page.reload()
+    page.wait_for_selector(".answer .figures")
+    api(other, "POST", "conversations/%s/messages" % page.url.split("/c/")[1], {"text": "From elsewhere"})
+    let_go()
+    page.wait_for_function("() => document.querySelectorAll('.message').length === 4", timeout=5000)
+    case("what another browser says before it is there is shown", "From elsewhere" in page.locator(".message.mine").last.inner_text())
+    other.context.close()
+    page.context.close()
+
+
 def branches(browser, url):
     page = open_page(browser, url)
     say(page, "First wording")
@@ -403,7 +431,27 @@ def manage(browser, url):
         status, text = api(page, "POST", "import", exported)
         page.locator(".list a", has_text="Nuts").wait_for()
         case("what was exported comes back", status == 200, text)
+        overtaken(page, exported)
     page.context.close()
+
+
+def overtaken(page, exported):
+    """A list that was read before a conversation came, and arrives after the event that told of it."""
+    held = []
+    page.route("**/sobre/v1/conversations?*", lambda route: held.append((route, route.fetch())))
+    page.fill("input[type=search]", "walnuts")
+    page.fill("input[type=search]", "")
+    while not held:
+        page.wait_for_timeout(20)
+    api(page, "POST", "import", {**exported, "title": "Overtaking"})
+    row = page.locator(".list a", has_text="Overtaking")
+    row.wait_for()
+    with page.expect_response("**/sobre/v1/conversations?*"):
+        for route, reply in held:
+            route.fulfill(response=reply)
+    page.wait_for_timeout(200)
+    case("what an event told stays when an older list arrives", row.count() == 1)
+    page.unroute("**/sobre/v1/conversations?*")
 
 
 def models(browser, url):
@@ -716,7 +764,7 @@ def quiet(browser, url, server):
     page.wait_for_selector("#message")
     say(page, "Hello")
     settled(page)
-    time.sleep(1)
+    page.wait_for_timeout(1000)  # unlike sleep() it hears of what is asked meanwhile
     asked.clear()
     before = page.evaluate("window.timers")
     cpu = None if FAKE else server.served.cpu_ms()
@@ -751,7 +799,7 @@ def main():
     try:
         with sync_playwright() as p:
             browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for run in (first_message, stop, reload, two_browsers, branches, long_conversation, reading_position, link_prefills,
+            for run in (first_message, stop, reload, two_browsers, late_feeds, branches, long_conversation, reading_position, link_prefills,
                         files, manage, models, waiting, comes_back, french, keyboard, accessible, hostile, huge, policy):
                 if not only or run.__name__ in only:
                     try:
