@@ -2,15 +2,18 @@
  * cmd_bench.c - `sobre bench`: tokens per second of prefill and decode, as a median of runs.
  *
  * Tokens are drawn from the vocabulary with a fixed generator; what they say does not change the
- * work. Each run starts in an empty context, so decode is measured at its shortest, as the peers
- * do. With --streams, as many sequences decode in each step, each from its own place of the text;
- * tokens are then those of all of them. */
+ * work, and none of them ends a run. Each run starts at --depth tokens, by default in an empty
+ * context, so decode is measured at its shortest, as the peers do. With --streams, as many
+ * sequences decode in each step, each from its own place of the text; tokens are then those of all
+ * of them. Beside each run stands what the machine gave at that moment: a speed alone says little
+ * on a machine that is shared. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "cli/bench_limits.h"
 #include "cli/json_out.h"
 #include "cli/setup.h"
 #include "cli/stop.h"
@@ -22,7 +25,8 @@ typedef struct bench {
     sb_model *model;
     sb_engine *engine;
     int32_t *ids; /* [n_ids] */
-    int32_t n_ids, n_streams;
+    int32_t n_ids, n_streams, depth;
+    sb_bench_limits limits;
     sb_session **sessions; /* [n_streams], open during a run */
     sb_span *spans;        /* [n_streams] */
     int n_runs;
@@ -30,10 +34,14 @@ typedef struct bench {
 
 typedef struct bench_run {
     double seconds, cpu_seconds;
+    double read_gbps, int8_gops; /* of the machine, before and after */
+    uint64_t n_ops;              /* multiply-adds */
+    uint64_t weight_bytes;       /* read by the last step */
 } bench_run;
 
 static void bench_deinit(bench *b)
 {
+    sb_bench_limits_deinit(&b->limits);
     sb_engine_free(b->engine);
     sb_model_close(b->model);
     sb_pool_free(b->pool);
@@ -48,7 +56,9 @@ static sb_status bench_open(bench *b, sb_error *err)
     const sb_opt_value *v = b->c->args->v;
     const int32_t p = (int32_t)v[SB_OPT_prompt].i, n = (int32_t)v[SB_OPT_gen].i;
     b->n_runs = (int)v[SB_OPT_repeat].i;
+    b->depth = (int32_t)v[SB_OPT_depth].i;
     b->n_ids = p > n ? p : n;
+    if (b->depth > b->n_ids) b->n_ids = b->depth;
     SB_TRY(sb_cli_model_path(v[SB_OPT_model].s, &b->path, err));
     SB_TRY(sb_model_open(&b->model, b->path.p, err));
     b->n_streams = (int32_t)v[SB_OPT_streams].i;
@@ -63,14 +73,22 @@ static sb_status bench_open(bench *b, sb_error *err)
     }
     SB_TRY(sb_cli_pool(b->c->args, &b->pool, err));
     const int32_t most = b->n_ids > b->n_streams ? b->n_ids : b->n_streams;
-    sb_engine_opts o = sb_cli_engine_opts(b->c->args, b->n_ids + 1,
-                                          most < SB_MAX_BATCH_ROWS ? most : SB_MAX_BATCH_ROWS);
+    const int32_t n_ctx = b->depth + (p > n ? p : n) + 1;
+    if (n_ctx > SB_MAX_CTX)
+        return SB_FAIL(err, SB_LIMIT, "--depth: with what follows %d tokens, at most %d", n_ctx,
+                       SB_MAX_CTX);
+    sb_engine_opts o =
+        sb_cli_engine_opts(b->c->args, n_ctx, most < SB_MAX_BATCH_ROWS ? most : SB_MAX_BATCH_ROWS);
     o.n_sessions = b->n_streams;
-    return sb_engine_new(&b->engine, b->model, b->pool, &o, err);
+    sb_memory_plan plan;
+    SB_TRY(sb_engine_plan_memory(b->model, &o, sb_pool_n_threads(b->pool), &plan, err));
+    SB_TRY(sb_engine_new(&b->engine, b->model, b->pool, &o, err));
+    return sb_bench_limits_init(&b->limits, b->pool, plan.packed_bytes, err);
 }
 
-/* n tokens of n_streams fresh sessions each, in steps of at most n_step rows of each. */
-static sb_status run_steps(bench *b, int32_t n, int32_t n_step, int32_t n_streams, sb_error *err)
+/* n tokens of n_streams sessions each, in steps of at most n_step rows of each. */
+static sb_status run_steps(bench *b, int32_t n, int32_t n_step, int32_t n_streams, bench_run *out,
+                           sb_error *err)
 {
     for (int32_t at = 0, k; at < n; at += k) {
         k = n - at < n_step ? n - at : n_step;
@@ -84,20 +102,44 @@ static sb_status run_steps(bench *b, int32_t n, int32_t n_step, int32_t n_stream
         }
         if (sb_stop_asked(NULL)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
         SB_TRY(sb_engine_step(b->engine, b->spans, n_streams, err));
+        const sb_work_record *r = sb_engine_record(b->engine);
+        out->weight_bytes = r->dense_bytes;
+        for (int32_t i = 0; i < r->n_part; i++)
+            out->n_ops += r->parts[i].n_ops;
     }
+    return SB_OK;
+}
+
+static sb_status run_timed(bench *b, int32_t n, int32_t n_step, int32_t n_streams, bench_run *out,
+                           sb_error *err)
+{
+    const double read_gbps = sb_bench_read_gbps(&b->limits);
+    const double int8_gops = sb_bench_int8_gops(&b->limits);
+    const uint64_t begin_ns = sb_now_ns(), cpu_ns = sb_process_cpu_ns();
+    SB_TRY(run_steps(b, n, n_step, n_streams, out, err));
+    out->seconds = (double)(sb_now_ns() - begin_ns) / 1e9;
+    out->cpu_seconds = (double)(sb_process_cpu_ns() - cpu_ns) / 1e9;
+    out->read_gbps = (read_gbps + sb_bench_read_gbps(&b->limits)) / 2;
+    out->int8_gops = (int8_gops + sb_bench_int8_gops(&b->limits)) / 2;
     return SB_OK;
 }
 
 static sb_status run_once(bench *b, int32_t n, int32_t n_step, int32_t n_streams, bench_run *out,
                           sb_error *err)
 {
+    *out = (bench_run){0};
+    bench_run before = {0};
     sb_status st = SB_OK;
     for (int32_t i = 0; st == SB_OK && i < n_streams; i++)
         st = sb_session_open(&b->sessions[i], b->engine, 1, err);
-    const uint64_t begin_ns = sb_now_ns(), cpu_ns = sb_process_cpu_ns();
-    if (st == SB_OK) st = run_steps(b, n, n_step, n_streams, err);
-    out->seconds = (double)(sb_now_ns() - begin_ns) / 1e9;
-    out->cpu_seconds = (double)(sb_process_cpu_ns() - cpu_ns) / 1e9;
+    // One after the other: a step has room for the rows of one prefill.
+    for (int32_t i = 0; st == SB_OK && i < n_streams; i++) {
+        sb_session *first = b->sessions[0];
+        b->sessions[0] = b->sessions[i];
+        st = run_steps(b, b->depth, SB_MAX_BATCH_ROWS, 1, &before, err);
+        b->sessions[0] = first;
+    }
+    if (st == SB_OK) st = run_timed(b, n, n_step, n_streams, out, err);
     for (int32_t i = 0; i < n_streams; i++) {
         sb_session_close(b->sessions[i]);
         b->sessions[i] = NULL;
@@ -111,31 +153,74 @@ static int by_seconds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* n: tokens of all n_streams. */
-static sb_status report(const bench *b, const char *kind, int32_t n, int32_t n_streams,
-                        const bench_run *runs, sb_error *err)
+/* The middle of the runs by time; of two middles, their mean. */
+static bench_run middle(const bench *b, const bench_run *runs)
 {
-    const bench_run *mid = &runs[b->n_runs / 2], *low = &runs[(b->n_runs - 1) / 2];
-    const double seconds = (mid->seconds + low->seconds) / 2;
-    const double cpu = (mid->cpu_seconds + low->cpu_seconds) / 2;
-    const char *level = sb_level_name(sb_engine_level(b->engine));
-    const double rate = seconds > 0 ? n / seconds : 0;
+    const bench_run *x = &runs[b->n_runs / 2], *y = &runs[(b->n_runs - 1) / 2];
+    return (bench_run){.seconds = (x->seconds + y->seconds) / 2,
+                       .cpu_seconds = (x->cpu_seconds + y->cpu_seconds) / 2,
+                       .read_gbps = (x->read_gbps + y->read_gbps) / 2,
+                       .int8_gops = (x->int8_gops + y->int8_gops) / 2,
+                       .n_ops = x->n_ops,
+                       .weight_bytes = x->weight_bytes};
+}
+
+/* What a kind of work came to. n: tokens of all n_streams; n_steps: how often weights were read. */
+typedef struct outcome {
+    const char *kind;
+    int32_t n, n_streams, n_steps;
+    bench_run mid;
+    double best_seconds;
+} outcome;
+
+static double rate_of(double n, double seconds)
+{
+    return seconds > 0 ? n / seconds : 0;
+}
+
+static double weight_gbps(const outcome *o)
+{
+    return rate_of((double)o->mid.weight_bytes * o->n_steps, o->mid.seconds) / 1e9;
+}
+
+static double int8_peak_pct(const outcome *o)
+{
+    const double gops = rate_of(2 * (double)o->mid.n_ops, o->mid.seconds) / 1e9;
+    return 100 * rate_of(gops, o->mid.int8_gops);
+}
+
+static void report_text(const bench *b, const outcome *o)
+{
+    sb_out *out = b->c->out;
+    sb_out_addf(out, "%-8s %5d tokens  %10.2f tokens/s  %8.3f CPU s  (best %.2f tokens/s)", o->kind,
+                o->n, rate_of(o->n, o->mid.seconds), o->mid.cpu_seconds,
+                rate_of(o->n, o->best_seconds));
+    if (o->n_streams > 1) sb_out_addf(out, ", %d streams", o->n_streams);
+    if (b->depth) sb_out_addf(out, ", at %d tokens", b->depth);
+    sb_out_addf(out,
+                "\n         weights %.1f GB/s of %.1f GB/s a plain read gives; %.0f %% of %.0f "
+                "GOPS of bytes\n",
+                weight_gbps(o), o->mid.read_gbps, int8_peak_pct(o), o->mid.int8_gops);
+    sb_out_flush(out);
+}
+
+static sb_status report(const bench *b, const outcome *o, sb_error *err)
+{
     if (!b->c->args->v[SB_OPT_json].set) {
-        sb_out_addf(b->c->out,
-                    "%-8s %5d tokens  %10.2f tokens/s  %8.3f CPU s  (best %.2f tokens/s)", kind, n,
-                    rate, cpu, runs[0].seconds > 0 ? n / runs[0].seconds : 0.0);
-        if (n_streams > 1) sb_out_addf(b->c->out, ", %d streams", n_streams);
-        sb_out_addf(b->c->out, "\n");
-        sb_out_flush(b->c->out);
+        report_text(b, o);
         return SB_OK;
     }
-    json_t *o = json_pack("{s:s, s:f, s:f, s:f, s:i, s:i, s:i, s:i, s:s, s:s, s:s}", "kind", kind,
-                          "tokens_per_second", rate, "seconds", seconds, "cpu_seconds", cpu,
-                          "tokens", (int)n, "n_streams", (int)n_streams, "threads",
-                          sb_pool_n_threads(b->pool), "runs", b->n_runs, "precision",
-                          b->c->args->v[SB_OPT_precision].i ? "exact" : "fast", "kv",
-                          sb_kv_name(sb_cli_kv(b->c->args)), "kernels", level);
-    return sb_json_print(b->c->out, o, err);
+    json_t *j = json_pack(
+        "{s:s, s:f, s:f, s:f, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s}",
+        "kind", o->kind, "tokens_per_second", rate_of(o->n, o->mid.seconds), "seconds",
+        o->mid.seconds, "cpu_seconds", o->mid.cpu_seconds, "tokens", (int)o->n, "n_streams",
+        (int)o->n_streams, "depth", (int)b->depth, "threads", sb_pool_n_threads(b->pool), "runs",
+        b->n_runs, "best_tokens_per_second", rate_of(o->n, o->best_seconds), "read_gbps",
+        o->mid.read_gbps, "weight_bytes", (json_int_t)o->mid.weight_bytes, "weight_gbps",
+        weight_gbps(o), "int8_peak_pct", int8_peak_pct(o), "precision",
+        b->c->args->v[SB_OPT_precision].i ? "exact" : "fast", "kv",
+        sb_kv_name(sb_cli_kv(b->c->args)), "kernels", sb_level_name(sb_engine_level(b->engine)));
+    return sb_json_print(b->c->out, j, err);
 }
 
 /* One warm-up and n_runs runs of n tokens each stream. */
@@ -151,7 +236,13 @@ static sb_status measure(bench *b, const char *kind, int32_t n, int32_t n_step, 
         s = run_once(b, n, n_step, n_streams, &runs[i], err);
     if (s == SB_OK) {
         qsort(runs, (size_t)b->n_runs, sizeof *runs, by_seconds);
-        s = report(b, kind, n * n_streams, n_streams, runs, err);
+        const outcome o = {.kind = kind,
+                           .n = n * n_streams,
+                           .n_streams = n_streams,
+                           .n_steps = (n + n_step - 1) / n_step,
+                           .mid = middle(b, runs),
+                           .best_seconds = runs[0].seconds};
+        s = report(b, &o, err);
     }
     sb_free(runs);
     return s;

@@ -108,6 +108,9 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
  *                 h = 1, 2, .. b / 2, (a, c) at distance h become (a + c, a - c); then
  *                 *= 1 / sqrtf(b). Of both factors it leaves a dot product as it is.
  *   attn_merge    joins the state (m2, l2, acc2[n]) of later positions into (*m, *l, acc[n]).
+ *   int8_peak     n rounds of the level's plainest dot product of bytes, on registers alone: what
+ *                 matmul's speed is measured against. Returns the multiply-adds done, n times those
+ *                 of one round.
  * x, y, g, u may be the same array, not overlap otherwise. NaN comes out as some NaN. */
 #define SB_KERNEL_SLOTS(X)                                                                         \
     X(quant_a8, void,                                                                              \
@@ -125,7 +128,8 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
     X(exp_f32, void, (const float *x, float *y, int64_t n))                                        \
     X(hadamard, void, (float *x, int64_t n))                                                       \
     X(attn_merge, void,                                                                            \
-      (float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n))
+      (float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n))          \
+    X(int8_peak, uint64_t, (int64_t n))
 
 /* Levels, weakest first: X(name, "test of the CPU"). */
 #define SB_KERNEL_LEVELS(X) X(ref) X(avx2) X(avx512)

@@ -157,6 +157,19 @@ static void hadamard(float *x, int64_t n)
     scale(x, s, n);
 }
 
+static uint64_t int8_peak(int64_t n)
+{
+    enum { PAIRS = 64 };
+    volatile int8_t a[PAIRS] = {3};
+    volatile uint8_t b[PAIRS] = {5};
+    int32_t sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int j = 0; j < PAIRS; j++)
+            sum += a[j] * b[j];
+    a[0] = (int8_t)sum;
+    return (uint64_t)n * PAIRS;
+}
+
 void sb_kernels_fill_ref_ops(sb_kernels *k)
 {
     k->quant_a8 = quant_a8;
@@ -172,6 +185,7 @@ void sb_kernels_fill_ref_ops(sb_kernels *k)
     k->exp_f32 = exp_f32;
     k->hadamard = hadamard;
     k->attn_merge = sb_ref_attn_merge;
+    k->int8_peak = int8_peak;
     k->attn[SB_KV_F32] = sb_ref_attn_f32;
     k->attn[SB_KV_BF16] = sb_ref_attn_bf16;
     k->attn[SB_KV_I8] = sb_ref_attn_i8;

@@ -497,6 +497,28 @@ static void bench_hadamard(ck *c)
 {
     bench_map(c, map_hadamard, 8);
 }
+static void run_int8_peak(ck *c)
+{
+    const uint64_t one = c->k->int8_peak(1), many = c->k->int8_peak(1000);
+    ck_true(c, one >= 32 && many == 1000 * one, "%llu of one round, %llu of 1000",
+            (unsigned long long)one, (unsigned long long)many);
+    ck_case_end(c);
+}
+
+enum { PEAK_ROUNDS = 100000 };
+
+static void peak_once(void *arg)
+{
+    const ck *c = arg;
+    (void)c->k->int8_peak(PEAK_ROUNDS);
+}
+
+static void bench_int8_peak(ck *c)
+{
+    ck_time(c, peak_once, c, 0, 2.0 * (double)c->k->int8_peak(PEAK_ROUNDS), "%d rounds",
+            PEAK_ROUNDS);
+}
+
 static void bench_rope_pairs(ck *c)
 {
     bench_map(c, map_rope_pairs, 12);
@@ -514,6 +536,7 @@ CK_SLOT_FILLED(silu_mul)
 CK_SLOT_FILLED(gelu_mul)
 CK_SLOT_FILLED(hadamard)
 CK_SLOT_FILLED(exp_f32)
+CK_SLOT_FILLED(int8_peak)
 
 const ck_check ck_ops_checks[] = {
     {"quant_a8", filled_quant_a8, run_quant_a8, bench_quant_a8, oracle_quant_a8},
@@ -528,5 +551,6 @@ const ck_check ck_ops_checks[] = {
     {"gelu_mul", filled_gelu_mul, run_gelu, bench_gelu, oracle_gelu},
     {"hadamard", filled_hadamard, run_hadamard, bench_hadamard, oracle_hadamard},
     {"exp_f32", filled_exp_f32, run_exp, bench_exp, oracle_exp},
+    {"int8_peak", filled_int8_peak, run_int8_peak, bench_int8_peak, NULL},
 };
 const size_t ck_n_ops_checks = SB_ARRAY_LEN(ck_ops_checks);

@@ -298,6 +298,15 @@ def scores(room, model):
     rows = [json.loads(line) for line in d.out.splitlines()]
     case("bench", [r["kind"] for r in rows] == ["prefill", "decode"] and
          all(r["tokens_per_second"] > 0 and r["cpu_seconds"] >= 0 for r in rows), d)
+    case("beside what the machine gives", all(r["read_gbps"] > 0.1 and 0 < r["int8_peak_pct"] < 100 and r["depth"] == 0 and
+                                              0 < r["weight_bytes"] < os.path.getsize(model) for r in rows), d)
+    d = sobre("bench", "-m", model, "-p", "8", "-n", "2", "-b", "2", "-d", "40", "-r", "1", "-t", "1", "--ignore-eos", "--json")
+    rows = [json.loads(line) for line in d.out.splitlines()]
+    case("bench at a depth", [(r["depth"], r["tokens"], r["n_streams"]) for r in rows] == [(40, 8, 1), (40, 4, 2)], d)
+    d = sobre("bench", "-m", model, "-p", "512", "-d", "1048576", "-r", "1")
+    case("a depth beyond what a context may hold", d.code == 1 and d.one_line() and b"--depth" in d.err and b"1049089" in d.err, d)
+    d = sobre("bench", "-m", model, "-p", "16", "-n", "4", "-r", "1")
+    case("bench for people", b"GB/s a plain read gives" in d.out and d.out.count(b"tokens/s") == 4, d)
     d = sobre("bench", "-m", model, "-p", "0", "-n", "5", "-b", "3", "-r", "1", "--kv", "int8", "--json")
     row = json.loads(d.out)
     case("bench of three streams, int8", (row["n_streams"], row["tokens"], row["kv"]) == (3, 15, "int8"), d)

@@ -189,6 +189,27 @@ static void hadamard(float *x, int64_t n)
     }
 }
 
+/* Eight chains would not leave registers for the factors; six hide the latency as well. */
+static uint64_t int8_peak(int64_t n)
+{
+    enum { CHAINS = 6, PAIRS = 32 };
+    const __m256i b = _mm256_set1_epi8(5), one = _mm256_set1_epi16(1);
+    __m256i a[CHAINS], sum[CHAINS];
+    for (int c = 0; c < CHAINS; c++) {
+        a[c] = _mm256_set1_epi8(3);
+        sum[c] = _mm256_setzero_si256();
+    }
+    for (int64_t i = 0; i < n; i++) {
+        for (int c = 0; c < CHAINS; c++) {
+            __asm__ volatile("" : "+x"(a[c])); // else one product would do for all rounds
+            sum[c] =
+                _mm256_add_epi32(sum[c], _mm256_madd_epi16(_mm256_maddubs_epi16(a[c], b), one));
+        }
+    }
+    __asm__ volatile("" : : "m"(sum));
+    return (uint64_t)n * CHAINS * PAIRS;
+}
+
 void sb_kernels_fill_avx2_ops(sb_kernels *k)
 {
     fill_common(k);
@@ -200,6 +221,7 @@ void sb_kernels_fill_avx2_ops(sb_kernels *k)
     k->scale = scale;
     k->hadamard = hadamard;
     k->attn_merge = sb_avx2_attn_merge;
+    k->int8_peak = int8_peak;
     k->attn[SB_KV_F32] = sb_avx2_attn_f32;
     k->attn[SB_KV_BF16] = sb_avx2_attn_bf16;
     k->attn[SB_KV_I8] = sb_avx2_attn_i8;

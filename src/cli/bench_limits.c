@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bench_limits.c - a plain read and a plain product, timed on the pool. */
+#include "cli/bench_limits.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+/* Many times what caches hold; and what sb_big_alloc() gives huge pages. */
+enum { READ_BYTES = 256 << 20, HUGE_BYTES = 1 << 30, LINE_WORDS = 8, PEAK_NS = 2000000 };
+
+sb_status sb_bench_limits_init(sb_bench_limits *l, sb_pool *pool, uint64_t weight_bytes,
+                               sb_error *err)
+{
+    *l = (sb_bench_limits){.pool = pool};
+    l->n_bytes = weight_bytes >= HUGE_BYTES ? HUGE_BYTES : READ_BYTES;
+    l->words = sb_big_alloc(l->n_bytes);
+    if (!l->words) return SB_FAIL(err, SB_NO_MEMORY, "bench: no memory");
+    memset(l->words, 1, l->n_bytes); // untouched pages would all be the same one
+    sb_kernels_init(&l->kern, sb_level_best());
+    return SB_OK;
+}
+
+void sb_bench_limits_deinit(sb_bench_limits *l)
+{
+    if (l->words) sb_big_free(l->words, l->n_bytes);
+    *l = (sb_bench_limits){0};
+}
+
+typedef struct probe {
+    const sb_bench_limits *l;
+    atomic_ullong n; /* what was done, so that the compiler cannot leave it out */
+} probe;
+
+static void read_share(void *ctx, int i_thread, int n_threads)
+{
+    probe *p = ctx;
+    const size_t n_lines = p->l->n_bytes / sizeof(uint64_t) / LINE_WORDS;
+    const size_t first = n_lines * (size_t)i_thread / (size_t)n_threads;
+    const size_t end = n_lines * (size_t)(i_thread + 1) / (size_t)n_threads;
+    uint64_t sum[LINE_WORDS] = {0}, all = 0;
+    const uint64_t *w = p->l->words + first * LINE_WORDS;
+    for (size_t i = first; i < end; i++, w += LINE_WORDS)
+        for (int k = 0; k < LINE_WORDS; k++)
+            sum[k] += w[k];
+    for (int k = 0; k < LINE_WORDS; k++)
+        all += sum[k];
+    atomic_fetch_add(&p->n, all);
+}
+
+double sb_bench_read_gbps(const sb_bench_limits *l)
+{
+    probe p = {.l = l};
+    const uint64_t begin_ns = sb_now_ns();
+    sb_pool_run(l->pool, read_share, &p);
+    const uint64_t took_ns = sb_now_ns() - begin_ns;
+    return took_ns && atomic_load(&p.n) ? (double)l->n_bytes / (double)took_ns : 0;
+}
+
+/* Products until the time is over; what a thread did after that counts for no more than it took. */
+static void multiply(void *ctx, int i_thread, int n_threads)
+{
+    (void)i_thread, (void)n_threads;
+    enum { ROUNDS = 2000 };
+    probe *p = ctx;
+    const uint64_t begin_ns = sb_now_ns();
+    uint64_t n = 0, took_ns = 0;
+    while (took_ns < PEAK_NS) {
+        n += 2 * p->l->kern.int8_peak(ROUNDS);
+        took_ns = sb_now_ns() - begin_ns;
+    }
+    atomic_fetch_add(&p->n, n * PEAK_NS / took_ns);
+}
+
+double sb_bench_int8_gops(const sb_bench_limits *l)
+{
+    probe p = {.l = l};
+    sb_pool_run(l->pool, multiply, &p);
+    return (double)atomic_load(&p.n) / PEAK_NS;
+}
