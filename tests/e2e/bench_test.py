@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What speed is measured with: models of random weights, and charts."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+from bench_plot import chart  # noqa: E402
+from serve import SOBRE  # noqa: E402
+from tap import case, finish  # noqa: E402
+
+
+def run(*words):
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def models(room):
+    make = os.path.join(ROOT, "tools", "make-model")
+    for kind, formats in (("q4_0", {"Q4_0", "Q6_K"}), ("q8_0", {"Q8_0"}), ("q4_k_m", {"Q4_K", "Q6_K"})):
+        path = os.path.join(room, kind + ".gguf")
+        made = run(sys.executable, make, "llama-tiny", kind, path)
+        d = run(SOBRE, "inspect", "--json", path)
+        seen = {f["format"] for f in json.loads(d.stdout or b"{}").get("formats", [])}
+        case("random weights as " + kind, made.returncode == 0 and seen == formats | {"F32"}, (made, d))
+        d = run(SOBRE, "bench", "-m", path, "-p", "32", "-n", "8", "-r", "1", "-t", "1", "--json")
+        case("their numbers are finite: " + kind, d.returncode == 0 and d.stdout.count(b'"tokens_per_second"') == 2, d)
+        d = run(SOBRE, "run", "-m", path, "-n", "4", "--temp", "0", "Good morning")
+        case("and a chat answers: " + kind, d.returncode == 0 and len(d.stdout.split()) > 1, d)
+    d = run(sys.executable, make, "llama-70b", "q4_0", os.path.join(room, "none"))
+    case("an unknown shape is refused with the list", d.returncode == 1 and b"llama-8b" in d.stderr and not os.path.exists(os.path.join(room, "none")), d)
+
+
+def charts():
+    text = chart("A model: decode", "batch", "tokens/s", [1, 2, 4], {"ours": [90.0, 170.5, 300.0], "theirs": [40, 41, 42]})
+    root = xml.etree.ElementTree.fromstring(text)
+    lines = [e.get("points").split() for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    heights = [[float(p.split(",")[1]) for p in line] for line in lines]
+    case("a chart has a line a series, more is higher", [len(x) for x in lines] == [3, 3] and heights[0] == sorted(heights[0], reverse=True) and
+         all(a < b for a, b in zip(heights[0], heights[1])), lines)
+    case("all of it within its frame", all(0 < y < 360 for ys in heights for y in ys), heights)
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="sobre-bench-") as room:
+        models(room)
+    charts()
+    finish()
+
+
+main()
