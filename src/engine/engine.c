@@ -91,6 +91,11 @@ static void layout(sb_engine *e, sb_arena *a)
         float *s = sb_arena_take(a, e->scratch_floats, sizeof *s);
         if (e->scratch) e->scratch[i] = s;
     }
+    e->split_segments = (e->opts.n_ctx + SB_KV_SEGMENT - 1) / SB_KV_SEGMENT;
+    e->split_floats = sb_engine_split_floats(group, head_dim);
+    const size_t n_split = SB_SPLIT_UNITS * (size_t)e->split_segments;
+    e->split = sb_arena_take(a, n_split, e->split_floats * sizeof *e->split);
+    e->split_done = sb_arena_take(a, SB_SPLIT_UNITS, sizeof *e->split_done);
     e->own_ns = sb_arena_take(a, (size_t)e->n_threads * n, sizeof *e->own_ns);
     e->next = sb_arena_take(a, (size_t)e->n_jobs * (size_t)(e->n_threads + 1), sizeof *e->next);
 }

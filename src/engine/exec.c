@@ -240,6 +240,7 @@ typedef struct pieces {
     atomic_int *taken; /* [n_threads] of each thread's share */
     atomic_int *done;  /* of all */
     int32_t total, run, n;
+    int32_t n_parts; /* ATTEND: of each tile and head */
     int i_thread;
 } pieces;
 
@@ -269,7 +270,8 @@ static pieces cut(sb_engine *e, int32_t i_job, int i_thread)
         most = ROW_PIECES * e->n_threads;
         break;
     case SB_JOB_ATTEND:
-        p.total = most = e->batch.n_tiles * s->n_kv_head;
+        p.n_parts = sb_engine_attend_parts(e, s);
+        p.total = most = e->batch.n_tiles * s->n_kv_head * p.n_parts;
         break;
     case SB_JOB_MATMUL:
     case SB_JOB_HEAD:
@@ -320,7 +322,7 @@ static void run_piece(const pieces *p, int32_t i)
         run_matmul(p->e, p->job, first, n);
         return;
     case SB_JOB_ATTEND: /* from the last tile down: the longest ones first */
-        sb_engine_attend(p->e, p->job, p->total - 1 - i, p->i_thread);
+        sb_engine_attend(p->e, p->job, p->total - 1 - i, p->n_parts, p->i_thread);
         return;
     case SB_JOB_HEAD:
         run_head(p->e, p->job, first, n);

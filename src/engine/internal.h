@@ -55,7 +55,7 @@ typedef struct sb_kv_group {
     int32_t n_tree;     /* pages that the tree alone holds */
 } sb_kv_group;
 
-enum { SB_MAX_KV_GROUPS = 4 };
+enum { SB_MAX_KV_GROUPS = 4, SB_SPLIT_UNITS = 8 };
 
 /* Where one attention's pages lie. */
 typedef struct sb_kv_place {
@@ -110,7 +110,13 @@ struct sb_engine {
     int32_t tile_rows;   /* tokens of one attention tile */
     float **scratch;     /* [n_threads] attention scratch */
     size_t scratch_floats;
-    uint64_t *own_ns; /* [n_threads][n_rows] time per span */
+    /* Attention that is cut into parts: [SB_SPLIT_UNITS][split_segments] states of split_floats,
+     * and of each tile and KV head the parts that are done. */
+    float *split;
+    size_t split_floats;
+    int32_t split_segments;
+    atomic_int *split_done; /* [SB_SPLIT_UNITS] 0 between jobs */
+    uint64_t *own_ns;       /* [n_threads][n_rows] time per span */
     sb_batch batch;
     atomic_int *next;   /* [n_jobs][n_threads + 1] pieces taken of each share, pieces done */
     atomic_bool broken; /* a logit of this step is not finite */
@@ -160,6 +166,10 @@ unsigned char *sb_kv_page(const sb_session *s, int32_t kv, int32_t head, int32_t
 void sb_engine_exec(sb_engine *e);
 /* Columns [k0, k0 + n) of row r of the job's buffer, in the kinds the job asks for. */
 void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n);
-/* attend.c: one tile of one KV head. */
-void sb_engine_attend(sb_engine *e, const sb_job *job, int32_t piece, int i_thread);
+/* attend.c: one tile of one KV head, or one of the parts it is cut into; pieces are numbered tile
+ * by tile, head by head, part by part. Parts depend on the step alone; the bits not on parts. */
+int32_t sb_engine_attend_parts(const sb_engine *e, const sb_step *s);
+size_t sb_engine_split_floats(int32_t group, int32_t head_dim);
+void sb_engine_attend(sb_engine *e, const sb_job *job, int32_t piece, int32_t n_parts,
+                      int i_thread);
 #endif
