@@ -34,9 +34,10 @@ typedef struct bench {
 
 typedef struct bench_run {
     double seconds, cpu_seconds;
-    double read_gbps, int8_gops; /* of the machine, before and after */
-    uint64_t n_ops;              /* multiply-adds */
-    uint64_t weight_bytes;       /* read by the last step */
+    double read_gbps, int8_gops; /* of the machine: the mean of n_probes */
+    int n_probes;
+    uint64_t n_ops;        /* multiply-adds */
+    uint64_t weight_bytes; /* read by the last step */
 } bench_run;
 
 static void bench_deinit(bench *b)
@@ -86,41 +87,68 @@ static sb_status bench_open(bench *b, sb_error *err)
     return sb_bench_limits_init(&b->limits, b->pool, plan.packed_bytes, err);
 }
 
-/* n tokens of n_streams sessions each, in steps of at most n_step rows of each. */
-static sb_status run_steps(bench *b, int32_t n, int32_t n_step, int32_t n_streams, bench_run *out,
-                           sb_error *err)
+/* One step of n_streams sessions, k rows of each from token `at` on. */
+static sb_status run_step(bench *b, int32_t at, int32_t k, bool is_decode, int32_t n_streams,
+                          bench_run *out, sb_error *err)
 {
+    for (int32_t i = 0; i < n_streams; i++)
+        b->spans[i] = (sb_span){.s = b->sessions[i],
+                                .ids = b->ids + (is_decode ? (at + i) % b->n_ids : at),
+                                .n = k,
+                                .want = SB_WANT_LAST,
+                                .is_decode = is_decode};
+    if (sb_stop_asked(NULL)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
+    SB_TRY(sb_engine_step(b->engine, b->spans, n_streams, err));
+    const sb_work_record *r = sb_engine_record(b->engine);
+    out->weight_bytes = r->dense_bytes;
+    for (int32_t i = 0; i < r->n_part; i++)
+        out->n_ops += r->parts[i].n_ops;
+    return SB_OK;
+}
+
+/* n tokens of n_streams sessions each, in steps of at most n_step rows of each. */
+static sb_status run_steps(bench *b, int32_t n, int32_t n_step, int32_t n_streams, sb_error *err)
+{
+    bench_run unused = {0};
     for (int32_t at = 0, k; at < n; at += k) {
         k = n - at < n_step ? n - at : n_step;
-        for (int32_t i = 0; i < n_streams; i++) {
-            const int32_t from = n_step == 1 ? (at + i) % b->n_ids : at;
-            b->spans[i] = (sb_span){.s = b->sessions[i],
-                                    .ids = b->ids + from,
-                                    .n = k,
-                                    .want = SB_WANT_LAST,
-                                    .is_decode = n_step == 1};
-        }
-        if (sb_stop_asked(NULL)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
-        SB_TRY(sb_engine_step(b->engine, b->spans, n_streams, err));
-        const sb_work_record *r = sb_engine_record(b->engine);
-        out->weight_bytes = r->dense_bytes;
-        for (int32_t i = 0; i < r->n_part; i++)
-            out->n_ops += r->parts[i].n_ops;
+        SB_TRY(run_step(b, at, k, n_step == 1, n_streams, &unused, err));
     }
     return SB_OK;
 }
 
+static void probe(const bench *b, bench_run *out)
+{
+    out->read_gbps += sb_bench_read_gbps(&b->limits);
+    out->int8_gops += sb_bench_int8_gops(&b->limits);
+    out->n_probes++;
+}
+
+/* The same, timed, with a probe of the machine before, behind and a few times a second between:
+ * memory that is shared gives now one figure, now half of it. Their time does not count. */
 static sb_status run_timed(bench *b, int32_t n, int32_t n_step, int32_t n_streams, bench_run *out,
                            sb_error *err)
 {
-    const double read_gbps = sb_bench_read_gbps(&b->limits);
-    const double int8_gops = sb_bench_int8_gops(&b->limits);
-    const uint64_t begin_ns = sb_now_ns(), cpu_ns = sb_process_cpu_ns();
-    SB_TRY(run_steps(b, n, n_step, n_streams, out, err));
-    out->seconds = (double)(sb_now_ns() - begin_ns) / 1e9;
-    out->cpu_seconds = (double)(sb_process_cpu_ns() - cpu_ns) / 1e9;
-    out->read_gbps = (read_gbps + sb_bench_read_gbps(&b->limits)) / 2;
-    out->int8_gops = (int8_gops + sb_bench_int8_gops(&b->limits)) / 2;
+    enum { PROBE_NS = 250000000 };
+    uint64_t lap_ns = 0, took_ns = 0, took_cpu_ns = 0;
+    probe(b, out);
+    for (int32_t at = 0, k; at < n; at += k) {
+        k = n - at < n_step ? n - at : n_step;
+        const uint64_t begin_ns = sb_now_ns(), cpu_ns = sb_process_cpu_ns();
+        SB_TRY(run_step(b, at, k, n_step == 1, n_streams, out, err));
+        const uint64_t step_ns = sb_now_ns() - begin_ns;
+        took_cpu_ns += sb_process_cpu_ns() - cpu_ns;
+        took_ns += step_ns;
+        lap_ns += step_ns;
+        if (lap_ns < PROBE_NS || at + k == n) continue;
+        probe(b, out);
+        lap_ns = 0;
+    }
+    probe(b, out);
+    out->seconds = (double)took_ns / 1e9;
+    out->cpu_seconds = (double)took_cpu_ns / 1e9;
+    out->read_gbps /= out->n_probes;
+    out->int8_gops /= out->n_probes;
     return SB_OK;
 }
 
@@ -128,7 +156,6 @@ static sb_status run_once(bench *b, int32_t n, int32_t n_step, int32_t n_streams
                           sb_error *err)
 {
     *out = (bench_run){0};
-    bench_run before = {0};
     sb_status st = SB_OK;
     for (int32_t i = 0; st == SB_OK && i < n_streams; i++)
         st = sb_session_open(&b->sessions[i], b->engine, 1, err);
@@ -136,7 +163,7 @@ static sb_status run_once(bench *b, int32_t n, int32_t n_step, int32_t n_streams
     for (int32_t i = 0; st == SB_OK && i < n_streams; i++) {
         sb_session *first = b->sessions[0];
         b->sessions[0] = b->sessions[i];
-        st = run_steps(b, b->depth, SB_MAX_BATCH_ROWS, 1, &before, err);
+        st = run_steps(b, b->depth, SB_MAX_BATCH_ROWS, 1, err);
         b->sessions[0] = first;
     }
     if (st == SB_OK) st = run_timed(b, n, n_step, n_streams, out, err);
