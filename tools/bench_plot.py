@@ -21,7 +21,8 @@ def chart(title, x_label, y_label, xs, series):
     top = step * -(-most // step)
     x_at = lambda i: LEFT + (WIDTH - LEFT - RIGHT) * i / max(len(xs) - 1, 1)
     y_at = lambda y: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y / top
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
+    out = ["<!-- SPDX-License-Identifier: Apache-2.0 -->",
+           f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
            f"<title>{title}: {y_label} against {x_label}</title>",
            '<rect width="100%" height="100%" fill="#fff"/><g font-family="sans-serif" font-size="13" fill="#333">',
            f'<text x="{LEFT}" y="22" font-size="15">{title}, {y_label}</text>']
