@@ -157,7 +157,16 @@ static sb_status keep(answer *a, sb_error *err)
     sb_respond_id(id, "resp_", a->id, NULL, -1);
     const sb_response r = {
         .id = {id, strlen(id)}, .previous = rec.previous, .object = rec.object, .items = rec.items};
-    return sb_response_add(a->sv->db, a->who.owner, &r, err);
+    SB_TRY(sb_response_add(a->sv->db, a->who.owner, &r, err));
+    // A few go with each that comes, so there is never much to do at once. One that stays for want
+    // of a disk goes the next time.
+    enum { MOST = 4 };
+    const int64_t keep_ms = INT64_C(86400000) * SB_RESPONSE_KEEP_DAYS;
+    int32_t n = 0;
+    sb_error lost;
+    const sb_status expired = sb_response_expire(a->sv->db, keep_ms, 0, MOST, &n, &lost);
+    (void)expired;
+    return SB_OK;
 }
 
 static void refuse(answer *a, const sb_wire_error *w)

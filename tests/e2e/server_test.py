@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sobre serve` from outside: who may ask, what is refused and how, drain, sockets handed over, TLS, memory,
 sandbox, idleness. tests/serve.py starts a real server for each group."""
+import contextlib
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -238,6 +240,15 @@ def responses_last():
         case("its input can be read", "tulip" in json.dumps(items["data"]), items)
         case("and it can be deleted", s.ask("DELETE", "/v1/responses/" + first).json["deleted"] and
              s.get("/v1/responses/" + first).status == 404)
+        ids = [s.ask("POST", "/v1/responses", {"input": "word %d" % i, "max_output_tokens": 2}).json["id"] for i in range(3)]
+    with contextlib.closing(sqlite3.connect(os.path.join(home, "sobre.db"))) as db, db:
+        for name, days in zip(ids[1::-1], (29, 2)):  # the older ones, and all before them
+            db.execute("UPDATE response SET created_ms = created_ms - ? WHERE seq <= (SELECT seq FROM response WHERE id = ?)",
+                       (86400000 * days, name))
+    with Server("-m", MODEL, home=home) as s:
+        s.ask("POST", "/v1/responses", {"input": "another", "max_output_tokens": 2})
+        kept = [s.get("/v1/responses/" + name).status for name in ids]
+        case("a response is kept for thirty days", kept == [404, 200, 200], kept)
 
 
 # ---- load, end, start ----
