@@ -114,11 +114,6 @@ int32_t sb_chat_n_ctx(const sb_chat *c)
     return c->n_ctx;
 }
 
-sb_output_format sb_chat_format(const sb_chat *c)
-{
-    return c->format;
-}
-
 bool sb_chat_has_template(const sb_chat *c)
 {
     return c->prompter.text.n > 0;

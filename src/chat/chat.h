@@ -70,8 +70,6 @@ sb_sched *sb_chat_sched(const sb_chat *c);
 const sb_prompter *sb_chat_prompter(const sb_chat *c);
 /* Positions of a turn, prompt and answer together. */
 int32_t sb_chat_n_ctx(const sb_chat *c);
-/* How the model's answers are read. */
-sb_output_format sb_chat_format(const sb_chat *c);
 bool sb_chat_has_template(const sb_chat *c);
 
 typedef struct sb_turn_request {

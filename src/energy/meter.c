@@ -247,12 +247,6 @@ sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
     return sb_meter_lap(m, &mark);
 }
 
-void sb_energy_split(sb_energy *total, const sb_energy *prefill)
-{
-    const int64_t part = prefill->energy_uj;
-    total->prefill_uj = part < 0 ? 0 : part > total->energy_uj ? total->energy_uj : part;
-}
-
 const char *sb_energy_source_name(sb_energy_source s)
 {
     static const char *const names[SB_ENERGY_SOURCE_COUNT] = {

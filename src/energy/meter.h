@@ -78,9 +78,6 @@ sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin);
 /* The same, and moves the mark to now: laps leave nothing out between them. */
 sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark);
 
-/* Splits total into prefill and the rest, from a reading taken over the prefill alone. */
-void sb_energy_split(sb_energy *total, const sb_energy *prefill);
-
 const char *sb_energy_source_name(sb_energy_source s);
 /* The larger distance from energy_uj to an end of its range, in percent of it. */
 double sb_energy_error_pct(const sb_energy *e);

@@ -481,11 +481,6 @@ int32_t sb_run_place(const sb_run *r)
     return atomic_load(&r->n_live) > 0 ? sb_live_place(r->choices[0].live) : -1;
 }
 
-const char *sb_run_id(const sb_run *r)
-{
-    return r->id;
-}
-
 bool sb_runs_cancel(sb_server *sv, int64_t owner, sb_str id)
 {
     bool found = false;

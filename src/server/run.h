@@ -63,7 +63,6 @@ void sb_run_pause(sb_run *r, bool paused);
 /* Requests that go before it in its model's queue; 0: it runs or is next; -1: it waits for its
  * model. */
 int32_t sb_run_place(const sb_run *r);
-const char *sb_run_id(const sb_run *r);
 void sb_run_hold(sb_run *r);
 void sb_run_release(sb_run *r);
 #endif

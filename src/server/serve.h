@@ -65,7 +65,6 @@ void sb_server_on_loop(sb_server *sv, sb_task *t);
 
 sb_db *sb_server_db(sb_server *sv);
 sb_models *sb_server_models(sb_server *sv);
-const sb_store *sb_server_store(sb_server *sv);
 /* Are there keys, so that a caller must have one? */
 bool sb_server_has_keys(sb_server *sv);
 /* False once the server drains: nothing long may begin. */

@@ -39,11 +39,6 @@ sb_models *sb_server_models(sb_server *sv)
     return sv->models;
 }
 
-const sb_store *sb_server_store(sb_server *sv)
-{
-    return sv->store;
-}
-
 sb_page *sb_server_page(sb_server *sv)
 {
     return sv->page;

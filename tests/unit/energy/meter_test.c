@@ -468,17 +468,6 @@ static void words(void **state)
     }
 }
 
-static void the_parts_add_up(void **state)
-{
-    (void)state;
-    sb_energy total = {.source = SB_ENERGY_ESTIMATED, .energy_uj = 100};
-    const sb_energy part = {.energy_uj = 30}, more = {.energy_uj = 130};
-    sb_energy_split(&total, &part);
-    assert_int_equal(total.prefill_uj, 30);
-    sb_energy_split(&total, &more);
-    assert_int_equal(total.prefill_uj, 100);
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -503,7 +492,6 @@ int main(void)
         CASE(a_guest_reads_what_its_host_writes),
         CASE(coefficients_are_plausible),
         cmocka_unit_test(words),
-        cmocka_unit_test(the_parts_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
