@@ -276,10 +276,12 @@ def growing(s):
 
 def stops(s):
     """A stop that comes while a piece is under way, again and again: on one core the two meet often."""
-    one = {min(os.sched_getaffinity(0))}
-    for task in s.tasks():
-        os.sched_setaffinity(int(task.rsplit("/", 1)[1]), one)
-    wrong = []
+    all_cores, wrong = os.sched_getaffinity(0), []
+
+    def keep_to(cores):
+        for task in s.tasks():
+            os.sched_setaffinity(int(task.rsplit("/", 1)[1]), cores)
+    keep_to({min(all_cores)})
     for i in range(20):
         c, _, reply = start(s, "[forever]")
         m = reply["id"]
@@ -291,6 +293,7 @@ def stops(s):
         if not whole or told != kept or not end or end["message"]["text_bytes"] != len(kept.encode()):
             wrong.append((told[-20:], kept[-20:]))
         feed.close()
+    keep_to(all_cores)
     case("a stop in the middle of a piece loses none of it", not wrong, wrong)
 
 
@@ -403,7 +406,7 @@ def owners():
     env = {**os.environ, "SOBRE_HOME": home, "LC_ALL": "C"}
     keys = [subprocess.run([SOBRE, "key", *(["--admin"] if name == "root" else []), "add", name], env=env, stdout=subprocess.PIPE, check=True)
             .stdout.decode().strip() for name in ("ann", "ben", "root")]
-    with Served(*OPTIONS, model=MODEL, home=home) as s:
+    with Served("--ctx", "65536", *OPTIONS, model=MODEL, home=home) as s:
         case("without a key the routes are closed", v1(s, "GET", "hello")[0] == 401 and v1(s, "GET", "conversations")[0] == 401 and
              s.call("GET", "/sobre/v1/events")[0] == 401)
         case("but the page itself is not", s.call("GET", "/", headers={"Accept": "text/html"})[0] == 200)
