@@ -34,8 +34,7 @@ typedef struct probe {
     atomic_ullong n; /* what was done, so that the compiler cannot leave it out */
 } probe;
 
-/* Sixteen bytes a load: eight-byte loads fill a line too slowly for one core to keep memory busy.
- * */
+/* Sixteen bytes a load: with eight, one core fills lines too slowly to keep memory busy. */
 typedef uint64_t pair __attribute__((vector_size(16)));
 
 static void read_share(void *ctx, int i_thread, int n_threads)
