@@ -3,7 +3,7 @@
 #include "chat/answer.h"
 
 #include "base/limits.h"
-#include "tiny.h"
+#include "tiny_open.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,29 +16,6 @@
 #include <unistd.h>
 
 #define S(text) ((sb_str){text, sizeof(text) - 1})
-
-static char path[128];
-static sb_model *model;
-
-static int open_model(void **state)
-{
-    (void)state;
-    sb_tiny t;
-    sb_error err = {0};
-    sb_tiny_defaults(&t);
-    (void)snprintf(path, sizeof path, "/tmp/sobre-answer-%d.gguf", (int)getpid());
-    sb_status s = sb_tiny_write(&t, path, &err);
-    if (s == SB_OK) s = sb_model_open(&model, path, &err);
-    if (s != SB_OK) print_error("%s\n", err.msg);
-    return s == SB_OK ? 0 : -1;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    sb_model_close(model);
-    return unlink(path);
-}
 
 static const sb_message hello = {.role = {"user", 4}, .content = {"hi", 2}};
 
@@ -63,7 +40,7 @@ static sb_turn answer(sb_output_format format, const sb_turn_request *r, sb_str 
     sb_buf_init(&o.text, 4096, "text");
     sb_buf_init(&o.content, 4096, "content");
     sb_buf_init(&o.reasoning, 4096, "reasoning");
-    const sb_tokenizer *t = model->tok;
+    const sb_tokenizer *t = tiny_opened->tok;
     assert_int_equal(sb_tokenizer_encode(t, tail, SB_TOK_ALL, false, &o.prompt_ids, &err), SB_OK);
     assert_int_equal(sb_tokenizer_encode(t, text, SB_TOK_ALL, false, &ids, &err), SB_OK);
     if (sb_answer_init(&a, t, format, r, &o, &err) != SB_OK) fail_msg("%s", err.msg);
@@ -151,7 +128,8 @@ static void broken_tools_are_refused(void **state)
     sb_answer a;
     sb_error err = {0};
     r.prompt.tools = S("{\"no\": \"list\"}");
-    assert_int_equal(sb_answer_init(&a, model->tok, SB_OUTPUT_HERMES, &r, &o, &err), SB_INVALID);
+    assert_int_equal(sb_answer_init(&a, tiny_opened->tok, SB_OUTPUT_HERMES, &r, &o, &err),
+                     SB_INVALID);
     assert_non_null(strstr(err.msg, "tools"));
     sb_answer_deinit(&a);
 }
@@ -165,5 +143,5 @@ int main(void)
         cmocka_unit_test(readers_and_stop_strings_end_it),
         cmocka_unit_test(broken_tools_are_refused),
     };
-    return cmocka_run_group_tests(tests, open_model, close_model);
+    return cmocka_run_group_tests(tests, tiny_open, tiny_close);
 }

@@ -20,6 +20,12 @@ static bool remake;
 
 enum { N_PROMPT = 30, N_CACHED = 10, MAX_FILE = 1 << 20 };
 
+void assert_str(sb_str s, const char *want)
+{
+    if (s.n != strlen(want) || memcmp(s.p, want, s.n) != 0)
+        fail_msg("'%.*s' is not '%s'", (int)s.n, s.p, want);
+}
+
 void rig_args(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)

@@ -19,6 +19,8 @@ typedef struct rig {
     sb_error err;
 } rig;
 
+void assert_str(sb_str s, const char *want);
+
 /* Where the golden files are, and whether they are to be written: from main's arguments. */
 void rig_args(int argc, char **argv);
 

@@ -19,12 +19,6 @@
 
 static const sb_dialect *const D = &sb_dialect_anthropic;
 
-static void assert_str(sb_str s, const char *want)
-{
-    if (s.n != strlen(want) || memcmp(s.p, want, s.n) != 0)
-        fail_msg("'%.*s' is not '%s'", (int)s.n, s.p, want);
-}
-
 static void read_file(sb_ask *a, const char *name)
 {
     sb_wire_error w;

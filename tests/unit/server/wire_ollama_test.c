@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "tiny.h"
+#include "tiny_open.h"
 #include "voice_rig.h"
 
 #include <setjmp.h>
@@ -22,34 +22,6 @@
 
 static const sb_dialect *const CHAT = &sb_dialect_ollama_chat;
 static const sb_dialect *const GENERATE = &sb_dialect_ollama_generate;
-static sb_model *model;
-static char path[64];
-
-static int open_model(void **state)
-{
-    (void)state;
-    sb_tiny t;
-    sb_error err = {0};
-    sb_tiny_defaults(&t);
-    (void)snprintf(path, sizeof path, "/tmp/sobre-ollama-%d.gguf", (int)getpid());
-    sb_status s = sb_tiny_write(&t, path, &err);
-    if (s == SB_OK) s = sb_model_open(&model, path, &err);
-    if (s != SB_OK) print_error("%s\n", err.msg);
-    return s == SB_OK ? 0 : -1;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    sb_model_close(model);
-    return unlink(path);
-}
-
-static void assert_str(sb_str s, const char *want)
-{
-    if (s.n != strlen(want) || memcmp(s.p, want, s.n) != 0)
-        fail_msg("'%.*s' is not '%s'", (int)s.n, s.p, want);
-}
 
 static void read_text(sb_ask *a, const sb_dialect *d, const char *body)
 {
@@ -266,7 +238,7 @@ static void unknown_options_are_named(void **state)
 static void play(rig *r, const sb_dialect *d, const char *body)
 {
     rig_open(r, d, body, NULL);
-    rig_logprobs(r, model->tok);
+    rig_logprobs(r, tiny_opened->tok);
     rig_say(r, SB_OUTPUT_REASONING, "I should look.", 3);
     rig_say(r, SB_OUTPUT_CONTENT, "Let me \"look\"\n", 1);
     rig_say(r, SB_OUTPUT_CONTENT, "\xc3\xa9t\xc3\xa9.", 2);
@@ -406,7 +378,7 @@ static void a_model_is_shown_from_its_file(void **state)
     sb_buf_init(&b, 1 << 22, "show");
     for (int verbose = 0; verbose < 2; verbose++) {
         const sb_ollama_show show = {.model = models[0],
-                                     .gguf = model->gguf,
+                                     .gguf = tiny_opened->gguf,
                                      .license = {"Apache-2.0", 10},
                                      .template_text = {"{{ x }}", 7},
                                      .verbose = verbose};
@@ -421,10 +393,10 @@ static void a_model_is_shown_from_its_file(void **state)
         assert_true(json_is_real(json_object_get(info, "llama.attention.layer_norm_rms_epsilon")));
         const json_t *tokens = json_object_get(info, "tokenizer.ggml.tokens");
         assert_int_equal(json_array_size(tokens),
-                         verbose ? (size_t)sb_tokenizer_n_tok(model->tok) : 0);
+                         verbose ? (size_t)sb_tokenizer_n_tok(tiny_opened->tok) : 0);
         assert_null(json_object_get(info, "tokenizer.chat_template"));
         assert_int_equal(json_array_size(json_object_get(o, "tensors")),
-                         verbose ? sb_gguf_n_tensors(model->gguf) : 0);
+                         verbose ? sb_gguf_n_tensors(tiny_opened->gguf) : 0);
         assert_string_equal(json_string_value(json_object_get(o, "template")), "{{ x }}");
         assert_int_equal(json_array_size(json_object_get(o, "capabilities")), 2);
         json_decref(o);
@@ -487,5 +459,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pull_tells_its_lines),
         cmocka_unit_test(small_bodies_are_read),
     };
-    return cmocka_run_group_tests_name("wire ollama", tests, open_model, close_model);
+    return cmocka_run_group_tests_name("wire ollama", tests, tiny_open, tiny_close);
 }

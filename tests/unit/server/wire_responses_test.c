@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "tiny.h"
+#include "tiny_open.h"
 #include "voice_rig.h"
 
 #include <setjmp.h>
@@ -19,34 +19,6 @@
 #include <unistd.h>
 
 static const sb_dialect *const D = &sb_dialect_responses;
-static sb_model *model;
-static char path[64];
-
-static int open_model(void **state)
-{
-    (void)state;
-    sb_tiny t;
-    sb_error err = {0};
-    sb_tiny_defaults(&t);
-    (void)snprintf(path, sizeof path, "/tmp/sobre-responses-%d.gguf", (int)getpid());
-    sb_status s = sb_tiny_write(&t, path, &err);
-    if (s == SB_OK) s = sb_model_open(&model, path, &err);
-    if (s != SB_OK) print_error("%s\n", err.msg);
-    return s == SB_OK ? 0 : -1;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    sb_model_close(model);
-    return unlink(path);
-}
-
-static void assert_str(sb_str s, const char *want)
-{
-    if (s.n != strlen(want) || memcmp(s.p, want, s.n) != 0)
-        fail_msg("'%.*s' is not '%s'", (int)s.n, s.p, want);
-}
 
 static void read_text(sb_ask *a, const char *body, const sb_wire_opts *opts)
 {
@@ -278,7 +250,7 @@ static void logprobs_stand_with_their_text(void **state)
         (void)snprintf(body, sizeof body, "{" HI ",\"stream\":%s,%s", stream ? "true" : "false",
                        want);
         rig_open(&r, D, body, NULL);
-        rig_logprobs(&r, model->tok);
+        rig_logprobs(&r, tiny_opened->tok);
         rig_say(&r, SB_OUTPUT_CONTENT, "a", 1);
         rig_say(&r, SB_OUTPUT_CONTENT, "b", 2);
         rig_end(&r, SB_FINISH_STOP);
@@ -573,5 +545,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_chain_has_an_end),
         cmocka_unit_test(a_damaged_store_is_not_the_clients_fault),
     };
-    return cmocka_run_group_tests_name("wire responses", tests, open_model, close_model);
+    return cmocka_run_group_tests_name("wire responses", tests, tiny_open, tiny_close);
 }
