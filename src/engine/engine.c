@@ -72,10 +72,8 @@ static void layout(sb_engine *e, sb_arena *a)
         const int64_t width = SB_ALIGN_UP(p->bufs[i].width, SB_PANEL);
         b->stride = (size_t)width;
         b->f = sb_arena_take(a, n * b->stride, sizeof *b->f);
-        for (int kind = SB_ACT_A8; kind <= SB_ACT_A16; kind++) {
-            b->act_stride[kind] = sb_act_row_bytes((sb_act)kind, width);
-            b->act[kind] = sb_arena_take(a, n, b->act_stride[kind]);
-        }
+        b->act_stride = sb_act_row_bytes(SB_ACT_A8, width);
+        b->act = sb_arena_take(a, n, b->act_stride);
     }
     const int32_t k = p->bufs[p->steps[p->n_steps - 1].in[0]].width;
     e->head_stride = sb_act_row_bytes(e->head_kind, k);

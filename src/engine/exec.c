@@ -109,22 +109,15 @@ static void quantise_row(const sb_engine *e, const sb_job *j, int32_t r)
     unsigned char *dst = e->head_act + (size_t)e->batch.logit_row[r] * e->head_stride;
     if (e->head_kind == SB_ACT_F32)
         memcpy(dst, row_at(b, r), (size_t)k * sizeof(float));
-    else if (e->head_kind == SB_ACT_A8)
-        e->kern.quant_a8(row_at(b, r), 0, k, k, dst);
     else
-        e->kern.quant_a16(row_at(b, r), 0, k, k, dst);
+        e->kern.quant_a8(row_at(b, r), 0, k, k, dst);
 }
 
 void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n)
 {
     const sb_rows *b = &e->rows[j->q_buf];
     const int64_t k = e->model->plan.bufs[j->q_buf].width;
-    if (j->q_acts & 1u << SB_ACT_A8)
-        e->kern.quant_a8(row_at(b, r) + k0, k0, n, k,
-                         b->act[SB_ACT_A8] + (size_t)r * b->act_stride[SB_ACT_A8]);
-    if (j->q_acts & 1u << SB_ACT_A16)
-        e->kern.quant_a16(row_at(b, r) + k0, k0, n, k,
-                          b->act[SB_ACT_A16] + (size_t)r * b->act_stride[SB_ACT_A16]);
+    e->kern.quant_a8(row_at(b, r) + k0, k0, n, k, b->act + (size_t)r * b->act_stride);
 }
 
 /* Rows [r0, r1). */
@@ -183,11 +176,11 @@ static void run_matmul(const sb_engine *e, const sb_job *j, int32_t first, int32
         const int32_t b = first + n - base < p->n_panel ? first + n - base : p->n_panel;
         base += p->n_panel;
         if (a >= b) continue;
-        const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
+        const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]]);
         const bool f = act == SB_ACT_F32;
         const sb_rows *out = &e->rows[s->out[c]];
-        const product d = {.x = f ? (const unsigned char *)in->f : in->act[act],
-                           .x_stride = f ? in->stride * sizeof(float) : in->act_stride[act],
+        const product d = {.x = f ? (const unsigned char *)in->f : in->act,
+                           .x_stride = f ? in->stride * sizeof(float) : in->act_stride,
                            .y = out->f,
                            .y_stride = out->stride,
                            .n_row = e->batch.n_rows,

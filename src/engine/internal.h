@@ -20,22 +20,21 @@ typedef struct sb_packed {
 /* A buffer of the plan: float32 rows, and beside them rows as a product reads them. */
 typedef struct sb_rows {
     float *f;
-    size_t stride;                    /* floats */
-    unsigned char *act[SB_ACT_COUNT]; /* [F32] unused: that is f */
-    size_t act_stride[SB_ACT_COUNT];  /* bytes */
+    size_t stride;      /* floats */
+    unsigned char *act; /* A8 */
+    size_t act_stride;  /* bytes */
 } sb_rows;
 
 typedef enum sb_job_kind { SB_JOB_ROWS, SB_JOB_MATMUL, SB_JOB_ATTEND, SB_JOB_HEAD } sb_job_kind;
 
 /* Work between two barriers. ROWS: the steps [first, first + n) of each row by one thread, then the
- * row's keys and values for the ATTEND step `store`, then buffer q_buf in each kind of q_acts. */
+ * row's keys and values for the ATTEND step `store`, then buffer q_buf as products read it. */
 typedef struct sb_job {
     sb_job_kind kind;
     int32_t first, n;
-    int32_t store;   /* ATTEND step or -1 */
-    int32_t q_buf;   /* buffer to quantise or -1 */
-    uint32_t q_acts; /* bit sb_act */
-    bool for_head;   /* only rows that want logits, into the head's rows */
+    int32_t store; /* ATTEND step or -1 */
+    int32_t q_buf; /* buffer to quantise or -1 */
+    bool for_head; /* only rows that want logits, into the head's rows */
 } sb_job;
 
 /* Layers that keep the same part of the past share pages. A page is held by any number of sessions
@@ -130,7 +129,7 @@ struct sb_engine {
 
 /* Product formats: what a weight's panels hold and what its input must be. */
 sb_format sb_engine_panel_format(const sb_engine *e, const sb_weight *w);
-sb_act sb_engine_act(const sb_engine *e, const sb_weight *w, bool fine);
+sb_act sb_engine_act(const sb_engine *e, const sb_weight *w);
 
 /* weights.c: marks, lays out and packs. Layout works on a measuring arena, too. */
 void sb_engine_mark_weights(sb_engine *e);

@@ -34,13 +34,12 @@ static sb_job *add_job(sb_engine *e, sb_job_kind kind, int32_t first)
     return j;
 }
 
-/* The kinds of activations a step's products read, one bit each. */
-static uint32_t input_kinds(const sb_engine *e, const sb_step *s)
+/* Whether one of a step's products reads quantised activations. */
+static bool reads_quantised(const sb_engine *e, const sb_step *s)
 {
-    uint32_t kinds = 0;
     for (int c = 0; c < 3; c++)
-        if (s->w[c] >= 0) kinds |= 1u << sb_engine_act(e, &e->model->weights[s->w[c]], s->fine[c]);
-    return kinds;
+        if (s->w[c] >= 0 && sb_engine_act(e, &e->model->weights[s->w[c]]) == SB_ACT_A8) return true;
+    return false;
 }
 
 /* The attention's output can be quantised head group by head group when groups are whole blocks. */
@@ -52,10 +51,9 @@ static bool attend_can_quantise(const sb_step *s)
 /* Has the job before a product prepare its input; adds an empty ROWS job where none fits. */
 static void prepare_input(sb_engine *e, const sb_step *s, int32_t i)
 {
-    const uint32_t kinds = input_kinds(e, s);
     const bool head = s->op == SB_OP_HEAD;
-    if (head) e->head_kind = sb_engine_act(e, &e->model->weights[s->w[0]], s->fine[0]);
-    if (kinds == 1u << SB_ACT_F32 && !head) return;
+    if (head) e->head_kind = sb_engine_act(e, &e->model->weights[s->w[0]]);
+    if (!head && !reads_quantised(e, s)) return;
     sb_job *last = e->n_jobs ? &e->jobs[e->n_jobs - 1] : NULL;
     const bool fits =
         last && last->q_buf < 0 &&
@@ -66,7 +64,6 @@ static void prepare_input(sb_engine *e, const sb_step *s, int32_t i)
         last->n = 0;
     }
     last->q_buf = s->in[0];
-    last->q_acts = kinds;
     last->for_head = head;
 }
 

@@ -19,10 +19,9 @@ sb_format sb_engine_panel_format(const sb_engine *e, const sb_weight *w)
     return e->opts.precision == SB_EXACT ? SB_F_F32 : w->format;
 }
 
-sb_act sb_engine_act(const sb_engine *e, const sb_weight *w, bool fine)
+sb_act sb_engine_act(const sb_engine *e, const sb_weight *w)
 {
-    if (is_float(sb_engine_panel_format(e, w))) return SB_ACT_F32;
-    return fine ? SB_ACT_A16 : SB_ACT_A8;
+    return is_float(sb_engine_panel_format(e, w)) ? SB_ACT_F32 : SB_ACT_A8;
 }
 
 void sb_engine_mark_weights(sb_engine *e)

@@ -5,7 +5,7 @@
 size_t sb_act_row_bytes(sb_act act, int64_t k)
 {
     const size_t n = (size_t)k, n_block = n / SB_ACT_BLOCK;
-    const size_t block_tail = 2 * sizeof(float) + 2 * sizeof(int32_t); /* d, s, sum, half */
+    const size_t block_tail = 4 * sizeof(float) + 3 * sizeof(int32_t); /* d, s[3], zq[3] */
     size_t bytes = 0;
     switch (act) {
     case SB_ACT_F32:
@@ -13,9 +13,6 @@ size_t sb_act_row_bytes(sb_act act, int64_t k)
         break;
     case SB_ACT_A8:
         bytes = n * sizeof(int8_t) + n_block * block_tail;
-        break;
-    case SB_ACT_A16:
-        bytes = n * sizeof(int16_t) + n_block * block_tail;
         break;
     case SB_ACT_COUNT:
         sb_unreachable("not an activation type");

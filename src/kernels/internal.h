@@ -15,25 +15,31 @@ void sb_kernels_fill_avx2_ops(sb_kernels *k);
 void sb_kernels_fill_avx512_mm(sb_kernels *k);
 void sb_kernels_fill_avx512_ops(sb_kernels *k);
 
-/* The parts of an A8 or A16 activation row of length k (layout in kernels.h): q starts the row,
- * then four arrays of k / 32 numbers. q_bytes: 1 for A8, 2 for A16. */
-static inline const float *act_d(const unsigned char *row, int64_t k, int q_bytes)
+/* The parts of an A8 activation row of length k (layout in kernels.h); q starts the row. part: 0
+ * the block, 1 and 2 its halves. */
+static inline const float *act_d(const unsigned char *row, int64_t k)
 {
-    return (const float *)(const void *)(row + k * q_bytes);
+    return (const float *)(const void *)(row + k);
 }
 
-static inline const float *act_s(const unsigned char *row, int64_t k, int q_bytes)
+static inline const float *act_s(const unsigned char *row, int64_t k, int part)
 {
-    return act_d(row, k, q_bytes) + k / SB_ACT_BLOCK;
+    return act_d(row, k) + (1 + part) * (k / SB_ACT_BLOCK);
 }
 
-static inline const int32_t *act_sum(const unsigned char *row, int64_t k, int q_bytes)
+static inline const int32_t *act_zq(const unsigned char *row, int64_t k, int part)
 {
-    return (const int32_t *)(const void *)(act_d(row, k, q_bytes) + 2 * (k / SB_ACT_BLOCK));
+    return (const int32_t *)(const void *)(act_d(row, k) + (4 + part) * (k / SB_ACT_BLOCK));
 }
 
-static inline const int32_t *act_half(const unsigned char *row, int64_t k, int q_bytes)
+/* A zq of its two numbers, and z of a zq. */
+static inline int32_t act_zq_of(int32_t z, int32_t q_sum)
 {
-    return act_sum(row, k, q_bytes) + k / SB_ACT_BLOCK;
+    return (int32_t)((uint32_t)q_sum << 16 | ((uint32_t)z & 0xffffu));
+}
+
+static inline int32_t act_z(int32_t zq)
+{
+    return (int16_t)(zq & 0xffff);
 }
 #endif

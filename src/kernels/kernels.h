@@ -11,23 +11,24 @@
  *
  * Activations (sb_act). A row of k values, k a multiple of 32, nb = k / 32 blocks:
  *   F32: float x[k].
- *   A8:  int8 q[k] | float d[nb] | float s[nb] | int32 sum[nb] | int32 half[nb]. Per block:
- *        amax = max |x|, d = amax / 127, q = round_half_even(x * (127 / amax)) (0 when amax is 0),
- *        sum = sum of q, half = sum of the block's first 16 q, s = d * (float)sum.
- *   A16: int16 q[k] | float d[nb] | float s[nb] | int32 sum[nb] | int32 half[nb], the same with
- *        32767 for 127. A block with amax < SB_ACT_TINY counts as zeros (127 / amax would
- *        overflow); one that holds a NaN or an infinity gets q = 0 and d = s = NaN: it shows.
- * Weights are packed by panels of 32 output columns (kernels/pack.h gives the byte tables).
- * matmul, exactly, for each row r and column c, blocks b ascending, y starting at 0:
- *   F32 activations:  for k ascending: y = fma(x[k], w[c][k], y).
- *   A8, A16:          isum = sum over the block of q * code, in integers;
- *                     y = fma((float)isum, ws * d, y); then, where the format has minima,
- *                     y = fma(wm, s, y), with ws, wm the block's weight scale and minimum as exact
- *                     f32 products (w = ws * code + wm).
- *                     Where the format's scales are per 16, the block has two halves h, each with
- *                     its own isum, ws, wm: first y = fma((float)isum[h], ws[h] * d, y) for
- *                     h = 0, 1, then, where there are minima, y = fma(wm[h], s[h], y) for h = 0, 1,
- *                     with s[0] = d * (float)half, s[1] = d * (float)(sum - half). */
+ *   A8:  int8 q[k] | float d[nb] | float s[3][nb] | int32 zq[3][nb]; a value is d * (q + z), with
+ *        an integer z for each block: 254 steps of d span the block's own range, not twice its
+ *        greatest magnitude, and no q is -128, whose opposite is no byte. Per block: lo = min(0,
+ *        min x), hi = max(0, max x), span = hi - lo, d = span / 253, t = 253 / span, z =
+ *        round_half_even(lo * t) + 127, q = round_half_even(x * t) - z. s[0] = d * (float)(sum of q
+ *        + z), s[1] and s[2] the same of the block's first and last 16; zq, in the same order, z as
+ *        the low 16 bits and the sum of q as the high ones. A block with span < SB_ACT_TINY counts
+ *        as zeros (253 / span would overflow): q, z, d, s are 0; one that holds a NaN or an
+ *        infinity, or whose span overflows, gets q = z = 0 and d = s = NaN: it shows. Weights are
+ *        packed by panels of 32 output columns (kernels/pack.h gives the byte tables). matmul,
+ *        exactly, for each row r and column c, blocks b ascending, y starting at 0: F32
+ *        activations:  for k ascending: y = fma(x[k], w[c][k], y). A8:               isum = sum
+ *        over the block of (q + z) * code, in integers; y = fma((float)isum, ws * d, y); then,
+ *        where the format has minima, y = fma(wm, s, y), with ws, wm the block's weight scale and
+ *        minimum as exact f32 products (w = ws * code + wm). Where the format's scales are per 16,
+ *        the block has two halves h, each with its own isum, ws, wm: first y = fma((float)isum[h],
+ *        ws[h] * d, y) for h = 0, 1, then, where there are minima, y = fma(wm[h], s[1 + h], y) for
+ *        h = 0, 1. */
 #ifndef SB_KERNELS_H
 #define SB_KERNELS_H
 #include "base/base.h"
@@ -42,7 +43,7 @@ enum {
 };
 #define SB_ACT_TINY 0x1p-100f
 
-typedef enum sb_act { SB_ACT_F32, SB_ACT_A8, SB_ACT_A16, SB_ACT_COUNT } sb_act;
+typedef enum sb_act { SB_ACT_F32, SB_ACT_A8, SB_ACT_COUNT } sb_act;
 typedef enum sb_kv_type { SB_KV_F32, SB_KV_BF16, SB_KV_I8, SB_KV_TYPE_COUNT } sb_kv_type;
 
 /* Bytes of one activation row of k values, a multiple of 64. k: multiple of 32. */
@@ -92,7 +93,7 @@ typedef void (*sb_attn_fn)(const sb_attn *a);
 size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
 
 /* The slots other than matmul and attn.
- *   quant_a8/a16  x[k] -> one activation row at dst. Ranges may be quantised piecewise: k_total
+ *   quant_a8      x[k] -> one activation row at dst. Ranges may be quantised piecewise: k_total
  *                 is the row's full length, and x holds the values [k0, k0 + n) (multiples of 32).
  *   rms_norm      y = x * (1 / sqrtf(mean(x^2) + eps)) * w; sum of squares in 16 lanes by i % 16
  *                 (fma), halved 8,4,2,1; y may be x.
@@ -114,8 +115,6 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
  * x, y, g, u may be the same array, not overlap otherwise. NaN comes out as some NaN. */
 #define SB_KERNEL_SLOTS(X)                                                                         \
     X(quant_a8, void,                                                                              \
-      (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst))                \
-    X(quant_a16, void,                                                                             \
       (const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst))                \
     X(rms_norm, void, (const float *x, const float *w, int64_t n, float eps, float *y))            \
     X(rope_pairs, void, (float *x, const float *cos, const float *sin, int64_t n_pair))            \

@@ -107,39 +107,35 @@ static void block_get(const panel_info *p, const unsigned char *w, int32_t b, in
     scales_get(p->scales, panel_frame(p, w, b), panel_scale(p, w, b), c, out);
 }
 
-static int32_t dot(const unsigned char *q, int q_bytes, const int32_t *code, int32_t n)
+static int32_t dot(const unsigned char *q, int32_t z, const int32_t *code, int32_t n)
 {
     int32_t sum = 0;
-    for (int32_t k = 0; k < n; k++) {
-        int16_t wide = 0;
-        if (q_bytes == 2) memcpy(&wide, q + 2 * k, sizeof wide);
-        sum += (q_bytes == 2 ? wide : (int8_t)q[k]) * code[k];
-    }
+    for (int32_t k = 0; k < n; k++)
+        sum += ((int8_t)q[k] + z) * code[k];
     return sum;
 }
 
 /* y after block b of activation row x. */
 static float block_add(const panel_info *p, const block *w, const unsigned char *x, int64_t k,
-                       int q_bytes, int32_t b, float y)
+                       int32_t b, float y)
 {
-    const unsigned char *q = x + (size_t)b * 32 * (size_t)q_bytes;
-    const float d = act_d(x, k, q_bytes)[b], s = act_s(x, k, q_bytes)[b];
+    const unsigned char *q = x + (size_t)b * 32;
+    const float d = act_d(x, k)[b];
+    const int32_t z = act_z(act_zq(x, k, 0)[b]);
     const bool halves = p->scales == SCALES_K16 || p->scales == SCALES_K16M;
     if (!halves) {
-        y = fmaf((float)dot(q, q_bytes, w->code, 32), w->ws[0] * d, y);
-        return p->scales == SCALES_F16M || p->scales == SCALES_K32M ? fmaf(w->wm[0], s, y) : y;
+        y = fmaf((float)dot(q, z, w->code, 32), w->ws[0] * d, y);
+        const bool minima = p->scales == SCALES_F16M || p->scales == SCALES_K32M;
+        return minima ? fmaf(w->wm[0], act_s(x, k, 0)[b], y) : y;
     }
     for (int32_t h = 0; h < 2; h++)
-        y = fmaf((float)dot(q + 16 * h * q_bytes, q_bytes, w->code + 16 * h, 16), w->ws[h] * d, y);
-    if (p->scales == SCALES_K16M) {
-        const int32_t half = act_half(x, k, q_bytes)[b], sum = act_sum(x, k, q_bytes)[b];
-        y = fmaf(w->wm[0], d * (float)half, y);
-        y = fmaf(w->wm[1], d * (float)(sum - half), y);
-    }
+        y = fmaf((float)dot(q + 16 * h, z, w->code + 16 * h, 16), w->ws[h] * d, y);
+    for (int32_t h = 0; h < 2 && p->scales == SCALES_K16M; h++)
+        y = fmaf(w->wm[h], act_s(x, k, 1 + h)[b], y);
     return y;
 }
 
-static void mm_quantised(const sb_mm *m, const panel_info *p, int q_bytes)
+static void mm_quantised(const sb_mm *m, const panel_info *p)
 {
     const int32_t nb = m->k / 32;
     const size_t panel_bytes = (size_t)((nb + p->blocks - 1) / p->blocks) * (size_t)p->frame_bytes;
@@ -153,8 +149,7 @@ static void mm_quantised(const sb_mm *m, const panel_info *p, int q_bytes)
                 block_get(p, m->w + (size_t)i * panel_bytes, b, c, &w);
                 for (int32_t r = 0; r < m->n_row; r++) {
                     float *at = &y[(size_t)r * m->y_stride];
-                    *at = block_add(p, &w, m->x + (size_t)r * m->x_stride_bytes, m->k, q_bytes, b,
-                                    *at);
+                    *at = block_add(p, &w, m->x + (size_t)r * m->x_stride_bytes, m->k, b, *at);
                 }
             }
         }
@@ -192,11 +187,7 @@ static void mm_elements(const sb_mm *m, sb_format f)
 #define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
     static void mm_##name##_a8(const sb_mm *m)                                                     \
     {                                                                                              \
-        mm_quantised(m, &panel_##name, 1);                                                         \
-    }                                                                                              \
-    static void mm_##name##_a16(const sb_mm *m)                                                    \
-    {                                                                                              \
-        mm_quantised(m, &panel_##name, 2);                                                         \
+        mm_quantised(m, &panel_##name);                                                            \
     }
 #include "kernels/panel.def"
 #undef X
@@ -217,8 +208,7 @@ static void mm_bf16(const sb_mm *m)
 void sb_kernels_fill_ref_mm(sb_kernels *k)
 {
 #define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
-    k->matmul[SB_F_##name][SB_ACT_A8] = mm_##name##_a8;                                            \
-    k->matmul[SB_F_##name][SB_ACT_A16] = mm_##name##_a16;
+    k->matmul[SB_F_##name][SB_ACT_A8] = mm_##name##_a8;
 #include "kernels/panel.def"
 #undef X
     k->matmul[SB_F_F32][SB_ACT_F32] = mm_f32;

@@ -9,65 +9,67 @@
 
 #include <string.h>
 
-/* Greatest magnitude of a block as bits: integers order like magnitudes, NaN above infinity. */
-static uint32_t block_amax_bits(const float *x)
+/* One quantised block: what kernels.h says of A8. */
+typedef struct quant {
+    int32_t q[SB_ACT_BLOCK], z;
+    float d;
+} quant;
+
+/* From zero down and up to the block's least and greatest value; false if one is not finite. */
+static bool block_range(const float *x, float *lo, float *hi)
 {
-    uint32_t amax = 0;
+    *lo = *hi = 0.0f;
     for (int i = 0; i < SB_ACT_BLOCK; i++) {
-        const uint32_t u = sb_float_bits(x[i]) & 0x7fffffffu;
-        if (u > amax) amax = u;
+        if ((sb_float_bits(x[i]) & 0x7fffffffu) >= 0x7f800000u) return false;
+        if (x[i] < *lo) *lo = x[i];
+        if (x[i] > *hi) *hi = x[i];
     }
-    return amax;
+    return *hi - *lo < sb_bits_float(0x7f800000u);
 }
 
-/* Quantises one block to [-top, top]; q, and d, s, sum, half of the row's tables at i_block. */
-static void quant_block(const float *x, int32_t top, int32_t *q, unsigned char *tables,
-                        size_t n_block, size_t i_block)
+static void quant_block(const float *x, quant *b)
 {
-    const uint32_t amax_bits = block_amax_bits(x);
-    float d = 0.0f, s = 0.0f;
-    int32_t sum = 0, half = 0;
-    memset(q, 0, SB_ACT_BLOCK * sizeof *q);
-    if (amax_bits >= 0x7f800000u) {
-        d = s = sb_bits_float(0x7fc00000u);
-    } else if (amax_bits >= sb_float_bits(SB_ACT_TINY)) {
-        const float amax = sb_bits_float(amax_bits);
-        const float inv = (float)top / amax;
-        for (int i = 0; i < SB_ACT_BLOCK; i++) {
-            q[i] = (int32_t)lrintf(x[i] * inv);
-            sum += q[i];
-            if (i < SB_ACT_BLOCK / 2) half += q[i];
-        }
-        d = amax / (float)top;
-        s = d * (float)sum;
+    float lo, hi;
+    memset(b, 0, sizeof *b);
+    if (!block_range(x, &lo, &hi)) {
+        b->d = sb_bits_float(0x7fc00000u);
+        return;
     }
-    memcpy(tables + i_block * sizeof d, &d, sizeof d);
-    memcpy(tables + (n_block + i_block) * sizeof s, &s, sizeof s);
-    memcpy(tables + (2 * n_block + i_block) * sizeof sum, &sum, sizeof sum);
-    memcpy(tables + (3 * n_block + i_block) * sizeof half, &half, sizeof half);
+    const float span = hi - lo;
+    if (span < SB_ACT_TINY) return;
+    const float t = 253.0f / span;
+    b->d = span / 253.0f;
+    b->z = (int32_t)lrintf(lo * t) + 127;
+    for (int i = 0; i < SB_ACT_BLOCK; i++)
+        b->q[i] = (int32_t)lrintf(x[i] * t) - b->z;
+}
+
+/* Writes the tables' entries of one part, [first, first + n) of the block. */
+static void put_part(const quant *b, int first, int n, float *s, int32_t *zq)
+{
+    int32_t sum = 0;
+    for (int i = first; i < first + n; i++)
+        sum += b->q[i];
+    *s = b->d * (float)(sum + n * b->z);
+    *zq = act_zq_of(b->z, sum);
 }
 
 static void quant_a8(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
 {
-    int32_t q[SB_ACT_BLOCK];
+    const size_t n_block = (size_t)(k_total / SB_ACT_BLOCK);
     for (int64_t i = 0; i < n; i += SB_ACT_BLOCK) {
-        quant_block(x + i, 127, q, dst + k_total, (size_t)(k_total / SB_ACT_BLOCK),
-                    (size_t)((k0 + i) / SB_ACT_BLOCK));
-        for (int j = 0; j < SB_ACT_BLOCK; j++) {
-            dst[k0 + i + j] = (unsigned char)(q[j] & 0xff);
-        }
-    }
-}
-
-static void quant_a16(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
-{
-    int32_t q[SB_ACT_BLOCK];
-    for (int64_t i = 0; i < n; i += SB_ACT_BLOCK) {
-        quant_block(x + i, 32767, q, dst + 2 * k_total, (size_t)(k_total / SB_ACT_BLOCK),
-                    (size_t)((k0 + i) / SB_ACT_BLOCK));
-        for (int j = 0; j < SB_ACT_BLOCK; j++) {
-            const int16_t h = (int16_t)q[j];
-            memcpy(dst + 2 * (k0 + i + j), &h, sizeof h);
+        unsigned char *at = dst + k_total + (size_t)((k0 + i) / SB_ACT_BLOCK) * sizeof(float);
+        quant b;
+        quant_block(x + i, &b);
+        for (int j = 0; j < SB_ACT_BLOCK; j++)
+            dst[k0 + i + j] = (unsigned char)(b.q[j] & 0xff);
+        memcpy(at, &b.d, sizeof b.d);
+        for (int part = 0; part < 3; part++) {
+            float s;
+            int32_t zq;
+            put_part(&b, part == 2 ? 16 : 0, part == 0 ? 32 : 16, &s, &zq);
+            memcpy(at + (size_t)(1 + part) * n_block * sizeof s, &s, sizeof s);
+            memcpy(at + (size_t)(4 + part) * n_block * sizeof zq, &zq, sizeof zq);
         }
     }
 }
@@ -173,7 +175,6 @@ static uint64_t int8_peak(int64_t n)
 void sb_kernels_fill_ref_ops(sb_kernels *k)
 {
     k->quant_a8 = quant_a8;
-    k->quant_a16 = quant_a16;
     k->rms_norm = rms_norm;
     k->rope_pairs = rope_pairs;
     k->rope_halves = rope_halves;

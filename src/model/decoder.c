@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * decoder.c - see decoder.h. The products of q, k and v are marked fine here, for every family:
- * small matrices, and nearly a third of the rounding error. */
+ * decoder.c - see decoder.h. */
 #include "model/decoder.h"
 
 /* The layer's weight of a slot, or -1. */
@@ -57,7 +56,6 @@ void sb_decoder_qkv(const sb_decoder *d)
         (int32_t[]){weight(d, SB_T_ATTN_Q_BIAS), weight(d, SB_T_ATTN_K_BIAS),
                     weight(d, SB_T_ATTN_V_BIAS)},
         (int32_t[]){d->q, d->k, d->v});
-    sb_plan_fine(d->p, 0, 3);
 }
 
 void sb_decoder_head_norms(const sb_decoder *d)

@@ -177,12 +177,6 @@ void sb_plan_matmul(sb_plan *p, int32_t layer, int32_t in, int32_t n, const int3
     sb_plan_add(p, &s);
 }
 
-void sb_plan_fine(sb_plan *p, int32_t first, int32_t n)
-{
-    for (int32_t i = first; p->n_steps && i < first + n && i < 3; i++)
-        p->steps[p->n_steps - 1].fine[i] = true;
-}
-
 void sb_plan_rope(sb_plan *p, int32_t layer, int32_t rope, int32_t buf, int32_t n_head,
                   int32_t head_dim)
 {
@@ -222,6 +216,6 @@ void sb_plan_residual(sb_plan *p, int32_t layer, int32_t in, int32_t out)
 void sb_plan_head(sb_plan *p, int32_t in, int32_t w, float softcap)
 {
     sb_step s = sb_step_none(SB_OP_HEAD, -1);
-    s.in[0] = in, s.w[0] = w, s.softcap = softcap, s.fine[0] = true;
+    s.in[0] = in, s.w[0] = w, s.softcap = softcap;
     sb_plan_add(p, &s);
 }

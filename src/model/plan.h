@@ -36,7 +36,6 @@ typedef struct sb_step {
     int32_t window; /* ATTEND: a key is seen when query - key < window; 0 = all */
     float scale, softcap, eps;
     sb_gate gate;
-    bool fine[3]; /* MATMUL, HEAD: product i deserves 16-bit activations */
 } sb_step;
 
 /* A rotary embedding: inverse frequencies and amplitude, ready to multiply by a position. */
@@ -104,9 +103,6 @@ void sb_plan_head_norm(sb_plan *p, int32_t layer, int32_t buf, int32_t w, float 
 /* Up to three products of one input; weights or biases that are -1 are absent. */
 void sb_plan_matmul(sb_plan *p, int32_t layer, int32_t in, int32_t n, const int32_t *w,
                     const int32_t *b, const int32_t *out);
-/* Marks products of the step just added as sensitive to rounding: where one bit of a small matrix
- * costs little time and much of the error, activations keep 16 bits. */
-void sb_plan_fine(sb_plan *p, int32_t first, int32_t n);
 void sb_plan_rope(sb_plan *p, int32_t layer, int32_t rope, int32_t buf, int32_t n_head,
                   int32_t head_dim);
 /* q, k, v -> out; fills n_head, n_kv_head, head_dim, window, scale, softcap from `a`. */

@@ -91,10 +91,7 @@ static void bench_one(bench b, volatile uint64_t *sink)
 {
     static const int32_t rows[] = {1, 2, 3, 4, 6, 8, 16, 64, 512};
     printf("%-7s %-6s %-3s K=%-4d", b.level->name, sb_format_get(b.f)->name,
-           b.act == SB_ACT_F32  ? "f32"
-           : b.act == SB_ACT_A8 ? "a8"
-                                : "a16",
-           b.k);
+           b.act == SB_ACT_F32 ? "f32" : "a8", b.k);
     for (size_t i = 0; i < SB_ARRAY_LEN(few_rows); i++)
         bench_stream(&b, few_rows[i], sink);
     printf("  GOPS:");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ops_check.c - the element-wise slots: levels against ref, ref against doubles. */
 #include "checkkern.h"
+#include "kernels/internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -178,27 +179,67 @@ static void run_rope_halves(ck *c)
     check_rope(c, true);
 }
 
-static void quant(const sb_kernels *k, sb_act act, const float *x, int64_t k0, int64_t n,
-                  int64_t total, unsigned char *dst)
+/* One block of 32 values by ref and by the level, the same bytes. */
+static const unsigned char *quant_block(ck *c, const float x[32])
 {
-    (act == SB_ACT_A8 ? k->quant_a8 : k->quant_a16)(x + k0, k0, n, total, dst);
+    const size_t bytes = sb_act_row_bytes(SB_ACT_A8, 32);
+    unsigned char *want = ck_alloc(c, bytes), *got = ck_alloc(c, bytes);
+    c->ref->quant_a8(x, 0, 32, 32, want);
+    c->k->quant_a8(x, 0, 32, 32, got);
+    ck_same_bytes(c, got, want, bytes, "a block from %g to %g", (double)x[0], (double)x[1]);
+    return got;
+}
+
+/* Values between two codes go to the even one; a block of one sign has all 254 steps; no code is
+ * -128, whatever the rounding of both ends; what cannot be a number shows as NaN. */
+static void check_quant_edges(ck *c)
+{
+    float x[32];
+    for (int i = 0; i < 32; i++)
+        x[i] = (float)i - 15.5f;
+    x[0] = -126.0f;
+    x[1] = 127.0f;
+    const unsigned char *row = quant_block(c, x);
+    for (int i = 0; i < 32; i++) {
+        const int v = (int8_t)row[i] + act_z(act_zq(row, 32, 0)[0]);
+        ck_true(c, v == (int)nearbyint((double)x[i]), "%g became %d", (double)x[i], v);
+    }
+    for (int i = 0; i < 32; i++)
+        x[i] = 5.0f - (float)i / 31.0f;
+    row = quant_block(c, x);
+    ck_true(c, act_d(row, 32)[0] == 5.0f / 253.0f, "one sign: d %g", (double)act_d(row, 32)[0]);
+    for (int i = 0; i < 2000; i++) {
+        for (int j = 0; j < 32; j++)
+            x[j] = 0.0f;
+        x[0] = -(float)ck_range(c, 0, 1000) / 253.0f;
+        x[1] = (float)ck_range(c, 0, 1000) / 253.0f;
+        row = quant_block(c, x);
+        ck_true(c, (int8_t)row[0] != -128 && (int8_t)row[1] >= (int8_t)row[0], "%g and %g",
+                (double)x[0], (double)x[1]);
+        ck_case_end(c);
+    }
+    x[0] = -3e38f;
+    x[1] = 3e38f;
+    row = quant_block(c, x);
+    ck_true(c, isnan(act_d(row, 32)[0]) && isnan(act_s(row, 32, 0)[0]) && row[0] == 0, "overflow");
+    ck_case_end(c);
 }
 
 /* A row whole, and in pieces, is ref's row; bytes of padding are never written. */
-static void check_quant(ck *c, sb_act act)
+static void run_quant_a8(ck *c)
 {
     for (int kind = 0; kind < CK_FILL_COUNT; kind++) {
         for (int64_t k = 32; k <= 608; k += k < 128 ? 32 : 96) {
-            const size_t bytes = sb_act_row_bytes(act, k);
+            const size_t bytes = sb_act_row_bytes(SB_ACT_A8, k);
             const float *x = floats(c, k, (ck_fill)kind);
             unsigned char *want = ck_alloc(c, bytes), *got = ck_alloc(c, bytes);
             unsigned char *piecewise = ck_alloc(c, bytes);
-            quant(c->ref, act, x, 0, k, k, want);
-            quant(c->k, act, x, 0, k, k, got);
+            c->ref->quant_a8(x, 0, k, k, want);
+            c->k->quant_a8(x, 0, k, k, got);
             ck_same_bytes(c, got, want, bytes, "%s, k %d", ck_fill_name((ck_fill)kind), (int)k);
             for (int64_t k0 = 0; k0 < k;) {
                 const int64_t n = 32 * ck_range(c, 1, (k - k0) / 32);
-                quant(c->k, act, x, k0, n, k, piecewise);
+                c->k->quant_a8(x + k0, k0, n, k, piecewise);
                 k0 += n;
             }
             ck_same_bytes(c, piecewise, want, bytes, "%s in pieces, k %d",
@@ -206,38 +247,7 @@ static void check_quant(ck *c, sb_act act)
             ck_case_end(c);
         }
     }
-}
-
-/* Values that lie exactly between two codes go to the even one. */
-static void check_quant_ties(ck *c, sb_act act)
-{
-    const float top = act == SB_ACT_A8 ? 127.0f : 32767.0f;
-    float x[32];
-    for (int i = 0; i < 32; i++)
-        x[i] = (float)i - 15.5f;
-    x[0] = top;
-    const size_t bytes = sb_act_row_bytes(act, 32);
-    unsigned char *row = ck_alloc(c, bytes);
-    quant(c->k, act, x, 0, 32, 32, row);
-    for (int i = 0; i < 32; i++) {
-        int16_t wide;
-        memcpy(&wide, row + 2 * i, sizeof wide);
-        const int q = act == SB_ACT_A8 ? (int8_t)row[i] : wide;
-        ck_true(c, q == (int)nearbyint((double)x[i]), "%g became %d", (double)x[i], q);
-    }
-    ck_case_end(c);
-}
-
-static void run_quant_a8(ck *c)
-{
-    check_quant(c, SB_ACT_A8);
-    check_quant_ties(c, SB_ACT_A8);
-}
-
-static void run_quant_a16(ck *c)
-{
-    check_quant(c, SB_ACT_A16);
-    check_quant_ties(c, SB_ACT_A16);
+    check_quant_edges(c);
 }
 
 /* Distance of got from exact in units of the last place of a float of exact's size. */
@@ -376,45 +386,33 @@ static void oracle_hadamard(ck *c)
     }
 }
 
-/* What was quantised comes back within half a step (and the rounding of d). */
-static void oracle_quant(ck *c, sb_act act)
+/* What was quantised comes back within half a step (and the rounding of d), and the tables hold
+ * what they say. */
+static void oracle_quant_a8(ck *c)
 {
     enum { K = 256 };
-    const float top = act == SB_ACT_A8 ? 127.0f : 32767.0f;
-    const size_t q_bytes = act == SB_ACT_A8 ? 1 : 2;
     const float *x = floats(c, K, CK_WIDE);
-    unsigned char *row = ck_alloc(c, sb_act_row_bytes(act, K));
-    quant(c->ref, act, x, 0, K, K, row);
+    unsigned char *row = ck_alloc(c, sb_act_row_bytes(SB_ACT_A8, K));
+    c->ref->quant_a8(x, 0, K, K, row);
     for (int b = 0; b < K / 32; b++) {
-        float d, s;
-        int32_t sum, half, sums[2] = {0, 0};
-        const unsigned char *t = row + K * q_bytes + (size_t)b * 4, step = K / 32 * 4;
-        memcpy(&d, t, 4);
-        memcpy(&s, t + step, 4);
-        memcpy(&sum, t + 2 * step, 4);
-        memcpy(&half, t + 3 * step, 4);
+        const float d = act_d(row, K)[b];
+        const int32_t z = act_z(act_zq(row, K, 0)[b]);
+        int32_t sums[3] = {0, 0, 0};
         for (int i = 0; i < 32; i++) {
-            int16_t wide = 0;
-            memcpy(&wide, row + (size_t)(b * 32 + i) * q_bytes, q_bytes);
-            const int q = act == SB_ACT_A8 ? (int8_t)row[b * 32 + i] : wide;
-            sums[i / 16] += q;
-            const double back = (double)d * q, limit = (double)d * (0.5 + (double)top * 0x1p-22);
+            const int q = (int8_t)row[b * 32 + i];
+            sums[0] += q;
+            sums[1 + i / 16] += q;
+            const double back = (double)d * (q + z), limit = (double)d * (0.5 + 254 * 0x1p-22);
             ck_true(c, fabs(back - (double)x[b * 32 + i]) <= limit, "block %d: %g came back as %g",
                     b, (double)x[b * 32 + i], back);
         }
-        ck_true(c, half == sums[0] && sum == sums[0] + sums[1], "block %d: sums", b);
-        ck_true(c, s == d * (float)sum, "block %d: s", b);
+        for (int part = 0; part < 3; part++) {
+            const int32_t n = part == 0 ? 32 : 16;
+            ck_true(c, act_zq(row, K, part)[b] == act_zq_of(z, sums[part]), "block %d: zq", b);
+            ck_true(c, act_s(row, K, part)[b] == d * (float)(sums[part] + n * z), "block %d: s", b);
+        }
     }
     ck_case_end(c);
-}
-
-static void oracle_quant_a8(ck *c)
-{
-    oracle_quant(c, SB_ACT_A8);
-}
-static void oracle_quant_a16(ck *c)
-{
-    oracle_quant(c, SB_ACT_A16);
 }
 
 /* One call to time. */
@@ -443,12 +441,6 @@ static void map_quant_a8(const sb_kernels *k, const float *g, const float *u, fl
 {
     (void)u;
     k->quant_a8(g, 0, n, n, (unsigned char *)y);
-}
-
-static void map_quant_a16(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
-{
-    (void)u;
-    k->quant_a16(g, 0, n, n, (unsigned char *)y);
 }
 
 static void map_rope(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
@@ -483,11 +475,7 @@ static void bench_softcap(ck *c)
 }
 static void bench_quant_a8(ck *c)
 {
-    bench_map(c, map_quant_a8, 5.5);
-}
-static void bench_quant_a16(ck *c)
-{
-    bench_map(c, map_quant_a16, 6.5);
+    bench_map(c, map_quant_a8, 5.9);
 }
 static void bench_rope_halves(ck *c)
 {
@@ -525,7 +513,6 @@ static void bench_rope_pairs(ck *c)
 }
 
 CK_SLOT_FILLED(quant_a8)
-CK_SLOT_FILLED(quant_a16)
 CK_SLOT_FILLED(rms_norm)
 CK_SLOT_FILLED(rope_pairs)
 CK_SLOT_FILLED(rope_halves)
@@ -540,7 +527,6 @@ CK_SLOT_FILLED(int8_peak)
 
 const ck_check ck_ops_checks[] = {
     {"quant_a8", filled_quant_a8, run_quant_a8, bench_quant_a8, oracle_quant_a8},
-    {"quant_a16", filled_quant_a16, run_quant_a16, bench_quant_a16, oracle_quant_a16},
     {"rms_norm", filled_rms_norm, run_rms, bench_rms, oracle_rms},
     {"rope_pairs", filled_rope_pairs, run_rope_pairs, bench_rope_pairs, NULL},
     {"rope_halves", filled_rope_halves, run_rope_halves, bench_rope_halves, NULL},

@@ -4,10 +4,10 @@
  * How: without a dot-product instruction, vpmaddubsw multiplies unsigned codes by signed
  * activations into pairs of int16, and as many steps are added there as cannot overflow (2 * 127 *
  * largest code each: 8 steps of four bits, 4 of five, 2 of six) before one vpmaddwd widens them.
- * Eight-bit codes fit only once, so they go signed: |w| times the activation with w's sign. 16-bit
- * activations meet codes widened to even and odd int16. Refused: widening every step (half as
- * fast). */
+ * Eight-bit codes fit only once, so they go signed: |w| times the activation with w's sign.
+ * Refused: widening every step (half as fast). */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define FLAT static inline __attribute__((always_inline))
@@ -19,11 +19,12 @@
 /* Keeps a sum as written: gcc 12 else reorders additions and loads operands again. */
 #define KEEP(v) __asm__("" : "+x"(v))
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
-#define PAIRS_IN_MEMORY(p) (void)(p)
 
 #define ROWS_DIRECT_MORE(name)
-#define ROWS_A8_DIRECT_NAMES(name)
-#define ROWS_A16_DIRECT_NAMES(name)
+#define ROWS_FIRST_NAMES(name)
+#define ROWS_AGAIN_NAMES(name)
+#define ROWS_TILED_MORE(name)
+#define ROWS_TILED_NAMES(name)
 #define CLASS_CHEAP(name) CLASS(name)
 
 typedef __m256i VI;
@@ -33,15 +34,16 @@ enum {
     V_BYTES = 32,
     V_PER_LINE = 4,
     DIRECT_IS_BEST = 0,
+    GROUP_MOST = 2,
+    SIGNED_BYTES = 1,
     MR_MAX = 4,
     MR_ELEMENTS = 6,
     NV_ELEMENTS = 2,
-    Y_REGISTERS = 4
+    Y_REGISTERS = 4,
+    Y_HALVES = 4
 };
 /* Vectors taken at a time with mr rows, for sixteen registers. */
 #define NV_OF(mr) ((mr) == 1 ? 4 : 2)
-#define ROWS_A8_MORE(name)
-#define ROWS_A8_MORE_NAMES(name)
 
 FLAT VI v_load(const void *p)
 {
@@ -69,9 +71,11 @@ FLAT VI v_bcast32(const void *p)
 #define v_or _mm256_or_si256
 #define v_sll16 _mm256_slli_epi16
 #define v_srl16 _mm256_srli_epi16
-#define v_sll32 _mm256_slli_epi32
+#define v_zero _mm256_setzero_si256
+#define v_set1_32 _mm256_set1_epi32
+#define v_add8 _mm256_add_epi8
 #define v_sub8 _mm256_sub_epi8
-#define v_sub32 _mm256_sub_epi32
+#define v_add32 _mm256_add_epi32
 #define vf_load _mm256_loadu_ps
 #define vf_store _mm256_storeu_ps
 #define vf_bcast _mm256_broadcast_ss
@@ -80,9 +84,16 @@ FLAT VI v_bcast32(const void *p)
 #define vf_fma _mm256_fmadd_ps
 #define vf_from_i32 _mm256_cvtepi32_ps
 
-FLAT VI v_mul32(VI v, int32_t x)
+FLAT VI v_sum4(VI acc, VI w, bool is_signed)
 {
-    return _mm256_mullo_epi32(v, _mm256_set1_epi32(x));
+    const VI one = v_set1_8(1);
+    const VI twos = is_signed ? _mm256_maddubs_epi16(one, w) : _mm256_maddubs_epi16(w, one);
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(twos, _mm256_set1_epi16(1)));
+}
+
+FLAT VI v_pair_add(VI acc, VI a, VI b)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 }
 
 FLAT VI v_table(const unsigned char *values, VI i)
@@ -142,17 +153,11 @@ FLAT int steps_in_int16(panel_codes kind)
     }
 }
 
-/* Whether codes are taken signed, and no zero is left to correct. */
-FLAT bool dot_is_signed(const panel_info *p, int qb)
-{
-    return qb == 1 && (p->codes == CODES_P8 || p->codes == CODES_NL4);
-}
-
 FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
 {
-    if (o->tiled) return v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v));
+    if (o->way == WAY_TILED) return v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v));
     const VI u = code_get(o->p->codes, t->codes, j, t->v0 + v);
-    return dot_is_signed(o->p, o->qb) ? v_sub8(u, v_set1_8(o->p->zero)) : u;
+    return dot_is_signed(o->p) ? v_sub8(u, v_set1_8(o->p->zero)) : u;
 }
 
 /* The s-th step to take of half h, or of the whole block (h < 0): whole blocks take both nibbles of
@@ -160,21 +165,25 @@ FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
 FLAT int step_of(const mm_shape *o, int h, int s)
 {
     if (h >= 0) return 4 * h + s;
-    return o->tiled || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
+    return o->way == WAY_TILED || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
 }
 
-/* Eight-bit activations. */
-FLAT void dot_a8(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
+/* Unsigned codes. */
+// NOLINTNEXTLINE(readability-function-size): its loops are unrolled
+FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_codes,
+                       VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
 {
     const VI one = _mm256_set1_epi16(1);
     const int n = h < 0 ? 8 : 4, fit = steps_in_int16(o->p->codes), group = fit < n ? fit : n;
-    VI acc[MR_MAX][V_PER_LINE], w[V_PER_LINE];
+    VI acc[MR_MAX][V_PER_LINE], w[V_PER_LINE], bytes[V_PER_LINE];
     UNROLL
     for (int s = 0; s < n; s++) {
         const int j = step_of(o, h, s);
         UNROLL
-        for (int v = 0; v < o->nv; v++)
+        for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
+            if (with_codes) code_sum_add(o->p->codes, false, s, n, w[v], &bytes[v], &code_sum[v]);
+        }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
             const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
@@ -197,8 +206,9 @@ FLAT void dot_a8(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_P
     }
 }
 
-/* Eight-bit activations and signed eight-bit codes. */
-FLAT void dot_a8_signed(const mm_shape *o, const mm_block *t, VI sum[MR_MAX][V_PER_LINE])
+/* Signed codes. */
+FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
+                     VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
 {
     const VI one = _mm256_set1_epi16(1);
     UNROLL
@@ -209,6 +219,7 @@ FLAT void dot_a8_signed(const mm_shape *o, const mm_block *t, VI sum[MR_MAX][V_P
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
             size[v] = _mm256_abs_epi8(w[v]);
+            if (with_codes) code_sum_add(o->p->codes, true, s, 8, w[v], NULL, &code_sum[v]);
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
@@ -224,54 +235,15 @@ FLAT void dot_a8_signed(const mm_shape *o, const mm_block *t, VI sum[MR_MAX][V_P
     }
 }
 
-/* A row's 32 16-bit q, each four as even ones, then odd ones. */
-FLAT void pairs_put(unsigned char *pairs, const unsigned char *q)
+/* Integer products of one block, or of its half h, of all rows; with_codes: and the sums of its
+ * codes. */
+FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
+              VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
 {
-    const VI order = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
-    v_store(pairs, _mm256_shuffle_epi8(v_load(q), order));
-    v_store(pairs + V_BYTES, _mm256_shuffle_epi8(v_load(q + V_BYTES), order));
-}
-
-/* Sixteen-bit activations, in pairs. */
-FLAT void dot_a16(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
-{
-    const int n = h < 0 ? 8 : 4;
-    UNROLL
-    for (int s = 0; s < n; s++) {
-        const int j = step_of(o, h, s);
-        VI even[V_PER_LINE], odd[V_PER_LINE];
-        UNROLL
-        for (int v = 0; v < o->nv; v++) {
-            const VI w = code_step(o, t, j, v);
-            even[v] = v_and(w, _mm256_set1_epi16(255));
-            odd[v] = v_srl16(w, 8);
-        }
-        UNROLL
-        for (int r = 0; r < o->mr; r++) {
-            const unsigned char *q = t->q + (size_t)r * t->q_stride + 8 * j;
-            const VI a0 = v_bcast32(q), a1 = v_bcast32(q + 4);
-            UNROLL
-            for (int v = 0; v < o->nv; v++) {
-                const VI x = _mm256_madd_epi16(even[v], a0);
-                sum[r][v] = s == 0 ? x : _mm256_add_epi32(sum[r][v], x);
-                KEEP(sum[r][v]);
-                sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(odd[v], a1));
-                KEEP(sum[r][v]);
-            }
-        }
-    }
-}
-
-/* Integer products of one block, or of its half h, of all rows. */
-FLAT void dot(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
-{
-    if (o->qb == 2)
-        dot_a16(o, t, h, sum);
-    else if (dot_is_signed(o->p, o->qb))
-        dot_a8_signed(o, t, sum);
+    if (dot_is_signed(o->p))
+        dot_signed(o, t, with_codes, sum, code_sum);
     else
-        dot_a8(o, t, h, sum);
+        dot_unsigned(o, t, h, with_codes, sum, code_sum);
 }
 
 #include "kernels/x86/mm_body.h"

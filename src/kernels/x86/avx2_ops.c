@@ -5,86 +5,78 @@
 #include "kernels/x86/avx2_vec.h"
 #include "kernels/x86/ops_body.h"
 
-/* Bits of the greatest magnitude of 32 values, as integers: NaN is above infinity. */
-static uint32_t block_amax_bits(const vec x[4])
+/* The least and the greatest of 32 values and zero; false if one is not finite (0 * x is NaN). */
+static bool block_range(const vec x[4], float *lo, float *hi)
 {
-    __m256i m = _mm256_castps_si256(v_abs(x[0]));
-    for (int j = 1; j < 4; j++)
-        m = _mm256_max_epi32(m, _mm256_castps_si256(v_abs(x[j])));
-    __m128i h = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
-    h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e));
-    h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1));
-    return (uint32_t)_mm_cvtsi128_si32(h);
+    vec least = v_zero(), most = v_zero(), odd = v_zero();
+    for (int j = 0; j < 4; j++) {
+        least = _mm256_min_ps(least, x[j]);
+        most = _mm256_max_ps(most, x[j]);
+        odd = v_fma(x[j], v_zero(), odd);
+    }
+    // Least and most together: in each half of two vectors, then of one.
+    const __m256 a = _mm256_permute2f128_ps(least, v_sub(v_zero(), most), 0x20);
+    const __m256 b = _mm256_permute2f128_ps(least, v_sub(v_zero(), most), 0x31);
+    __m256 m = _mm256_min_ps(a, b); // four of least, four of -most
+    m = _mm256_min_ps(m, _mm256_permute_ps(m, 0x4e));
+    m = _mm256_min_ps(m, _mm256_permute_ps(m, 0xb1));
+    *lo = _mm_cvtss_f32(_mm256_castps256_ps128(m));
+    *hi = 0.0f - _mm_cvtss_f32(_mm256_extractf128_ps(m, 1)); // never -0
+    return _mm256_movemask_ps(_mm256_cmp_ps(odd, odd, _CMP_UNORD_Q)) == 0;
 }
 
-static int32_t sum_of(__m256i v)
+/* The sums of a's and of b's lanes. */
+static void sums_of(__m256i a, __m256i b, int32_t sum[2])
 {
-    __m128i h = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    h = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0x4e));
-    h = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0xb1));
-    return _mm_cvtsi128_si32(h);
+    const __m256i h = _mm256_hadd_epi32(a, b);
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+    sum[0] = _mm_cvtsi128_si32(s);
+    sum[1] = _mm_extract_epi32(s, 2);
 }
 
-/* Where the four tables of a row start, and how many blocks each has. */
-typedef struct quant_tables {
-    unsigned char *p;
-    int64_t n_block;
-} quant_tables;
-
-/* Quantises one block to integers q[4] in [-top, top] and writes its row of the tables. */
-static void quant_block(const float *x, float top, __m256i q[4], const quant_tables *t,
-                        int64_t i_block)
+/* Quantises one block to integers q[4] and writes its entries of the tables, of n_block each, the
+ * first at `at`. */
+static void quant_block(const float *x, __m256i q[4], unsigned char *at, size_t n_block)
 {
     const vec v[4] = {v_load(x), v_load(x + 8), v_load(x + 16), v_load(x + 24)};
-    const uint32_t amax_bits = block_amax_bits(v);
-    float d = 0.0f, s = 0.0f;
-    int32_t sum = 0, half = 0;
+    float lo, hi, d = 0.0f;
+    int32_t z = 0, half[2] = {0, 0};
+    const bool finite = block_range(v, &lo, &hi);
+    const float span = hi - lo;
     for (int j = 0; j < 4; j++)
         q[j] = _mm256_setzero_si256();
-    if (amax_bits >= 0x7f800000u) {
-        d = s = sb_bits_float(0x7fc00000u);
-    } else if (amax_bits >= sb_float_bits(SB_ACT_TINY)) {
-        const float amax = sb_bits_float(amax_bits);
-        const vec inv = v_set(top / amax);
+    if (!finite || sb_float_bits(span) >= 0x7f800000u) {
+        d = sb_bits_float(0x7fc00000u);
+    } else if (span >= SB_ACT_TINY) {
+        const float t = 253.0f / span;
+        d = span / 253.0f;
+        z = _mm_cvtss_si32(_mm_set_ss(lo * t)) + 127;
         for (int j = 0; j < 4; j++)
-            q[j] = _mm256_cvtps_epi32(v_mul(v[j], inv));
-        half = sum_of(_mm256_add_epi32(q[0], q[1]));
-        sum = half + sum_of(_mm256_add_epi32(q[2], q[3]));
-        d = amax / top;
-        s = d * (float)sum;
+            q[j] =
+                _mm256_sub_epi32(_mm256_cvtps_epi32(v_mul(v[j], v_set(t))), _mm256_set1_epi32(z));
+        sums_of(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3]), half);
     }
-    unsigned char *at = t->p + (size_t)i_block * sizeof d;
-    const size_t step = (size_t)t->n_block * sizeof d;
+    const int32_t sum[3] = {half[0] + half[1], half[0], half[1]};
     memcpy(at, &d, sizeof d);
-    memcpy(at + step, &s, sizeof s);
-    memcpy(at + 2 * step, &sum, sizeof sum);
-    memcpy(at + 3 * step, &half, sizeof half);
+    for (size_t part = 0; part < 3; part++) {
+        const float s = d * (float)(sum[part] + (part == 0 ? 32 : 16) * z);
+        const int32_t zq = act_zq_of(z, sum[part]);
+        memcpy(at + (1 + part) * n_block * sizeof s, &s, sizeof s);
+        memcpy(at + (4 + part) * n_block * sizeof zq, &zq, sizeof zq);
+    }
 }
 
 static void quant_a8(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
 {
-    const quant_tables t = {dst + k_total, k_total / SB_ACT_BLOCK};
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); // packs work by 128-bit halves
     for (int64_t i = 0; i < n; i += SB_ACT_BLOCK) {
         __m256i q[4];
-        quant_block(x + i, 127.0f, q, &t, (k0 + i) / SB_ACT_BLOCK);
+        quant_block(x + i, q, dst + k_total + (size_t)((k0 + i) / SB_ACT_BLOCK) * sizeof(float),
+                    (size_t)(k_total / SB_ACT_BLOCK));
         const __m256i a = _mm256_packs_epi32(q[0], q[1]), b = _mm256_packs_epi32(q[2], q[3]);
         const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), order);
         _mm256_storeu_si256((__m256i *)(void *)(dst + k0 + i), bytes);
-    }
-}
-
-static void quant_a16(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
-{
-    const quant_tables t = {dst + 2 * k_total, k_total / SB_ACT_BLOCK};
-    for (int64_t i = 0; i < n; i += SB_ACT_BLOCK) {
-        __m256i q[4];
-        quant_block(x + i, 32767.0f, q, &t, (k0 + i) / SB_ACT_BLOCK);
-        for (int j = 0; j < 2; j++) {
-            const __m256i h = _mm256_packs_epi32(q[2 * j], q[2 * j + 1]);
-            _mm256_storeu_si256((__m256i *)(void *)(dst + 2 * (k0 + i + 16 * j)),
-                                _mm256_permute4x64_epi64(h, 0xd8));
-        }
     }
 }
 
@@ -214,7 +206,6 @@ void sb_kernels_fill_avx2_ops(sb_kernels *k)
 {
     fill_common(k);
     k->quant_a8 = quant_a8;
-    k->quant_a16 = quant_a16;
     k->rope_pairs = rope_pairs;
     k->rope_halves = rope_halves;
     k->add = add;

@@ -3,10 +3,11 @@
  *
  * How: vpdpbusd multiplies unsigned codes by signed 8-bit activations and adds four products to
  * each 32-bit lane, so every format is unsigned bytes and one integer correction. One or two rows
- * use two chains of sums, for the instruction's latency of four cycles. 16-bit activations meet
- * codes widened to even and odd int16 (vpdpwssd). Refused: one vector of 16 columns (a broadcast
- * for every product), and shuffling activations instead of broadcasting them (10 % slower). */
+ * use two chains of sums, for the instruction's latency of four cycles. Refused: one vector of 16
+ * columns (a broadcast for every product), and shuffling activations instead of broadcasting them
+ * (10 % slower). */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #ifdef SB_EMULATED /* for tests: functions once, with their arguments, instead of 150 copies */
@@ -22,27 +23,31 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define SHIFT int
 #endif
-#define Y_IN_MEMORY(y) (void)(y)
-#define PAIRS_IN_MEMORY(p) __asm__ volatile("" : : "r"(p) : "memory")
+/* Keeps a sum as written. */
+#ifdef SB_EMULATED
+#define KEEP(v) (void)(v)
+#else
+#define KEEP(v) __asm__("" : "+v"(v))
+#endif
+#define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
 #define NV_OF(mr) 2
-#define ROWS_A8_MORE(name) ROWS(name##_a8_tiled5, name, true, 1, 5)
-#define ROWS_A8_MORE_NAMES(name) , name##_a8_tiled5
-
+#define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
+#define ROWS_TILED_NAMES(name) , name##_tiled5
 #define ROWS_DIRECT_MORE(name)                                                                     \
-    ROWS(name##_a8_direct3, name, false, 1, 3)                                                     \
-    ROWS(name##_a8_direct4, name, false, 1, 4)                                                     \
-    ROWS(name##_a8_direct5, name, false, 1, 5)                                                     \
-    ROWS(name##_a8_direct6, name, false, 1, 6)                                                     \
-    ROWS(name##_a16_direct2, name, false, 2, 2)                                                    \
-    ROWS(name##_a16_direct3, name, false, 2, 3)                                                    \
-    ROWS(name##_a16_direct4, name, false, 2, 4)                                                    \
-    ROWS(name##_a16_direct5, name, false, 2, 5)
-#define ROWS_A8_DIRECT_NAMES(name)                                                                 \
-    , name##_a8_direct3, name##_a8_direct4, name##_a8_direct5, name##_a8_direct6
-#define ROWS_A16_DIRECT_NAMES(name)                                                                \
-    , name##_a16_direct2, name##_a16_direct3, name##_a16_direct4, name##_a16_direct5
-#define CLASS_CHEAP(name) static const mm_rows_fn name##_a8_tiled[1], name##_a16_tiled[1];
+    ROWS(name##_first3, name, WAY_FIRST, 3)                                                        \
+    ROWS(name##_first4, name, WAY_FIRST, 4)                                                        \
+    ROWS(name##_first5, name, WAY_FIRST, 5)                                                        \
+    ROWS(name##_first6, name, WAY_FIRST, 6)                                                        \
+    ROWS(name##_first7, name, WAY_FIRST, 7)                                                        \
+    ROWS(name##_first8, name, WAY_FIRST, 8)                                                        \
+    ROWS(name##_again4, name, WAY_AGAIN, 4)                                                        \
+    ROWS(name##_again5, name, WAY_AGAIN, 5)                                                        \
+    ROWS(name##_again6, name, WAY_AGAIN, 6)
+#define ROWS_FIRST_NAMES(name)                                                                     \
+    , name##_first3, name##_first4, name##_first5, name##_first6, name##_first7, name##_first8
+#define ROWS_AGAIN_NAMES(name) , NULL, name##_again4, name##_again5, name##_again6
+#define CLASS_CHEAP(name) static const mm_rows_fn name##_tiled[1];
 
 typedef __m512i VI;
 typedef __m512 VF;
@@ -51,10 +56,13 @@ enum {
     V_BYTES = 64,
     V_PER_LINE = 2,
     DIRECT_IS_BEST = 1,
-    MR_MAX = 6,
+    GROUP_MOST = 6,
+    SIGNED_BYTES = 0,
+    MR_MAX = 8,
     MR_ELEMENTS = 6,
     NV_ELEMENTS = 2,
-    Y_REGISTERS = 16
+    Y_REGISTERS = 12,
+    Y_HALVES = 6
 };
 
 FLAT VI v_load(const void *p)
@@ -83,9 +91,12 @@ FLAT VI v_bcast32(const void *p)
 #define v_or _mm512_or_si512
 #define v_sll16(v, n) _mm512_slli_epi16((v), (SHIFT)(n))
 #define v_srl16(v, n) _mm512_srli_epi16((v), (SHIFT)(n))
-#define v_sll32(v, n) _mm512_slli_epi32((v), (unsigned)(n))
+#define v_zero _mm512_setzero_si512
+#define v_set1_32 _mm512_set1_epi32
+#define v_add8 _mm512_add_epi8
 #define v_sub8 _mm512_sub_epi8
-#define v_sub32 _mm512_sub_epi32
+#define v_add32 _mm512_add_epi32
+#define v_pair_add _mm512_dpwssd_epi32
 #define vf_load _mm512_loadu_ps
 #define vf_store _mm512_storeu_ps
 #define vf_zero _mm512_setzero_ps
@@ -98,9 +109,10 @@ FLAT VF vf_bcast(const float *p)
     return _mm512_set1_ps(*p);
 }
 
-FLAT VI v_mul32(VI v, int32_t x)
+FLAT VI v_sum4(VI acc, VI w, bool is_signed)
 {
-    return _mm512_mullo_epi32(v, _mm512_set1_epi32(x));
+    (void)is_signed; // never: SIGNED_BYTES
+    return _mm512_dpbusd_epi32(acc, w, v_set1_8(1));
 }
 
 FLAT VI v_table(const unsigned char *values, VI i)
@@ -147,68 +159,48 @@ FLAT VF vf_exp8(const unsigned char *p)
 
 #include "kernels/x86/mm_codes.h"
 
-FLAT bool dot_is_signed(const panel_info *p, int qb)
-{
-    (void)p;
-    (void)qb;
-    return false;
-}
-
 FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
 {
-    return o->tiled ? v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v))
-                    : code_get(o->p->codes, t->codes, j, t->v0 + v);
+    return o->way == WAY_TILED ? v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v))
+                               : code_get(o->p->codes, t->codes, j, t->v0 + v);
 }
 
 /* The s-th step to take of half h, or of the whole block (h < 0): nibbles of a line together. */
 FLAT int step_of(const mm_shape *o, int h, int s)
 {
     if (h >= 0) return 4 * h + s;
-    return o->tiled || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
+    return o->way == WAY_TILED || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
 }
 
-/* A row's 32 16-bit q, each four as even ones, then odd ones. */
-FLAT void pairs_put(unsigned char *pairs, const unsigned char *q)
-{
-    const VI order =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
-    v_store(pairs, _mm512_shuffle_epi8(v_load(q), order));
-}
-
-/* Integer products of one block, or of its half h, of all rows. */
+/* Integer products of one block, or of its half h, of all rows; with_codes: and the sums of its
+ * codes. */
 // NOLINTNEXTLINE(readability-function-size): its loops are unrolled
-FLAT void dot(const mm_shape *o, const mm_block *t, int h, VI sum[MR_MAX][V_PER_LINE])
+FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
+              VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
 {
     const int n = h < 0 ? 8 : 4, n_chain = o->mr <= 2 ? 2 : 1;
-    VI acc[2][MR_MAX][V_PER_LINE], w[V_PER_LINE];
+    VI acc[2][MR_MAX][V_PER_LINE], w[V_PER_LINE], bytes[V_PER_LINE];
     UNROLL
     for (int s = 0; s < n; s++) {
         const int j = step_of(o, h, s), i = s % n_chain;
         UNROLL
-        for (int v = 0; v < o->nv; v++)
+        for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
+            if (with_codes) code_sum_add(o->p->codes, false, s, n, w[v], &bytes[v], &code_sum[v]);
+        }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
-            const unsigned char *q = t->q + (size_t)r * t->q_stride + 4 * j * o->qb;
-            const VI a = v_bcast32(q);
+            const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
             UNROLL
-            for (int v = 0; v < o->nv; v++) {
-                const VI old = s < n_chain ? _mm512_setzero_si512() : acc[i][r][v];
-                if (o->qb == 1) {
-                    acc[i][r][v] = _mm512_dpbusd_epi32(old, w[v], a);
-                    continue;
-                }
-                const VI even = v_and(w[v], _mm512_set1_epi16(255)), odd = v_srl16(w[v], 8);
-                acc[i][r][v] =
-                    _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(old, even, a), odd, v_bcast32(q + 4));
-            }
+            for (int v = 0; v < o->nv; v++)
+                acc[i][r][v] = _mm512_dpbusd_epi32(s < n_chain ? v_zero() : acc[i][r][v], w[v], a);
         }
     }
     UNROLL
     for (int r = 0; r < o->mr; r++) {
         UNROLL
         for (int v = 0; v < o->nv; v++)
-            sum[r][v] = n_chain == 2 ? _mm512_add_epi32(acc[0][r][v], acc[1][r][v]) : acc[0][r][v];
+            sum[r][v] = n_chain == 2 ? v_add32(acc[0][r][v], acc[1][r][v]) : acc[0][r][v];
     }
 }
 

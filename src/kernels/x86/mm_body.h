@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mm_body.h - the walk of matmul over panels, blocks and rows, in one level's vector words.
  *
- * Purpose     Included by avxNNN_mm.c after mm_codes.h and after its own dot(), pairs_put() and
- *             dot_is_signed(). All is static: nothing of a level leaks.
+ * Purpose     Included by avxNNN_mm.c after mm_codes.h and after its own dot(). All is static:
+ *             nothing of a level leaks.
  * How         Directly: groups of a few rows read the panel, decode in registers and keep their
  *             outputs there; the panel stays in L1 or L2 for the next group, and each group fetches
  *             its share of the panel behind, or the products of few rows would wait for memory
@@ -10,20 +10,21 @@
  *             (bytes, f32 scales) and all rows walk over them in groups, their outputs kept in y
  *             between tiles. Tiles pay where registers are few (AVX2: from the third row on) or
  *             decoding is dear (see direct_most). Both give the same bits: integers are exact, and
- *             an element's float steps keep their order.
+ *             an element's float steps keep their order. Sums of codes, which meet the z of each
+ *             row's block, are made by the first group or with the tile, and read by all others.
  * Traps       Arrays have fixed sizes and every loop over them is unrolled, or gcc puts them on the
- *             stack; Y_IN_MEMORY keeps outputs out of registers that the dot product needs, and
- *             PAIRS_IN_MEMORY has gcc broadcast from memory where it would shuffle a register. */
+ *             stack; Y_IN_MEMORY keeps outputs out of registers that the dot product needs. */
 #ifndef SB_KERNELS_X86_MM_BODY_H
 #define SB_KERNELS_X86_MM_BODY_H
 
-enum { TILE_BLOCKS = 8, ROW_BLOCK = 64 };
+enum { TILE_BLOCKS = 8, ROW_BLOCK = 64, PAIR_BLOCKS = 64 };
 
-/* Eight blocks, decoded: [step][column][4 k] codes; scales and minima per half block. */
+/* Eight blocks, decoded: [step][column][4 k] codes; scales, minima and pairs per half block. */
 typedef struct mm_tile {
     _Alignas(64) unsigned char code[TILE_BLOCKS][8 * LINE];
     _Alignas(64) float ws[TILE_BLOCKS][2][SB_PANEL];
     _Alignas(64) float wm[TILE_BLOCKS][2][SB_PANEL];
+    _Alignas(64) int32_t pairs[TILE_BLOCKS][2][SB_PANEL];
 } mm_tile;
 
 /* What one micro-kernel call reads and writes: `blocks` blocks from block b0 of the rows. w is the
@@ -33,74 +34,62 @@ typedef struct mm_rows {
     const mm_tile *tile;
     const unsigned char *x;
     size_t x_stride_bytes;
-    float *y;
+    float *y, *y_0; /* of this group of rows, and of the first */
     size_t y_stride;
     int32_t k, b0, blocks;
     const unsigned char *ahead; /* bytes to fetch meanwhile, ahead_lines lines for each block */
     int32_t ahead_lines;
+    int32_t *pairs; /* code_pair's of the blocks, pairs_step apart */
+    int32_t pairs_step;
 } mm_rows;
 
-/* sum - zero * (the rows' sums of q): the integer correction of unsigned codes. */
-FLAT VI zero_sub(VI sum, int32_t zero, VI q_sum)
+/* The pairs of the i-th block, half h (code_pair). */
+FLAT int32_t *pairs_at(const mm_rows *m, int32_t i, int h)
 {
-    if (zero == 0) return sum;
-    const bool power = (zero & (zero - 1)) == 0;
-    return v_sub32(sum,
-                   power ? v_sll32(q_sum, __builtin_ctz((unsigned)zero)) : v_mul32(q_sum, zero));
+    return m->pairs + (size_t)i * (size_t)m->pairs_step + SB_PANEL * h;
 }
 
-/* The float steps of the i-th block for the vectors from v0, half h. */
-FLAT void scale_step(const mm_shape *o, const mm_rows *m, int32_t i, int v0, int h,
-                     VI sum[MR_MAX][V_PER_LINE], float *y)
+/* The float steps of block t, half h. */
+FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
+                     VI sum[MR_MAX][V_PER_LINE], const VI pair[V_PER_LINE], float *y)
 {
     const panel_info *p = o->p;
-    const int32_t b = m->b0 + i;
+    const int32_t i = t->i, b = m->b0 + i, v0 = t->v0;
     const unsigned char *head = panel_frame(p, m->w, b), *sub = panel_scale(p, m->w, b);
-    const bool halves = has_halves(p);
     VF ws[V_PER_LINE];
     UNROLL
     for (int v = 0; v < o->nv; v++)
-        ws[v] = o->tiled ? vf_load(&m->tile->ws[i][h][LANES * (v0 + v)])
-                         : scale_get(p->scales, head, sub, h, v0 + v);
+        ws[v] = o->way == WAY_TILED ? vf_load(&m->tile->ws[i][h][LANES * (v0 + v)])
+                                    : scale_get(p->scales, head, sub, h, v0 + v);
     UNROLL
     for (int r = 0; r < o->mr; r++) {
         const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
-        const VF d = vf_bcast(act_d(row, m->k, o->qb) + b);
-        VI q_sum = v_bcast32(act_sum(row, m->k, o->qb) + b);
-        if (halves) {
-            const VI half = v_bcast32(act_half(row, m->k, o->qb) + b);
-            q_sum = h == 0 ? half : v_sub32(q_sum, half);
-        }
+        const VF d = vf_bcast(act_d(row, m->k) + b);
+        const VI zq = v_bcast32(act_zq(row, m->k, has_halves(p) ? 1 + h : 0) + b);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
-            const VI s = dot_is_signed(p, o->qb) ? sum[r][v] : zero_sub(sum[r][v], p->zero, q_sum);
+            const VI s = v_pair_add(sum[r][v], pair[v], zq);
             vf_store(at, vf_fma(vf_from_i32(s), vf_mul(ws[v], d), vf_load(at)));
         }
     }
 }
 
-/* The minima of the i-th block, after its scales. */
-FLAT void min_step(const mm_shape *o, const mm_rows *m, int32_t i, int v0, int h, float *y)
+/* The minima of block t, after its scales. */
+FLAT void min_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h, float *y)
 {
     const panel_info *p = o->p;
-    const int32_t b = m->b0 + i;
+    const int32_t i = t->i, b = m->b0 + i, v0 = t->v0;
     const unsigned char *head = panel_frame(p, m->w, b), *sub = panel_scale(p, m->w, b);
     VF wm[V_PER_LINE];
     UNROLL
     for (int v = 0; v < o->nv; v++)
-        wm[v] = o->tiled ? vf_load(&m->tile->wm[i][h][LANES * (v0 + v)])
-                         : min_get(p->scales, head, sub, h, v0 + v);
+        wm[v] = o->way == WAY_TILED ? vf_load(&m->tile->wm[i][h][LANES * (v0 + v)])
+                                    : min_get(p->scales, head, sub, h, v0 + v);
     UNROLL
     for (int r = 0; r < o->mr; r++) {
         const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
-        VF s = vf_bcast(act_s(row, m->k, o->qb) + b);
-        if (has_halves(p)) {
-            const VI half = v_bcast32(act_half(row, m->k, o->qb) + b);
-            const VI all = v_bcast32(act_sum(row, m->k, o->qb) + b);
-            s = vf_mul(vf_bcast(act_d(row, m->k, o->qb) + b),
-                       vf_from_i32(h == 0 ? half : v_sub32(all, half)));
-        }
+        const VF s = vf_bcast(act_s(row, m->k, has_halves(p) ? 1 + h : 0) + b);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
@@ -133,33 +122,51 @@ FLAT void y_end(int mr, const mm_rows *m, const float *y)
     }
 }
 
-/* The i-th block of the vectors from t->v0. */
-FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, int32_t i, float *y)
+/* Products and pairs of half h (or of all, h < 0) of block t. */
+FLAT void products(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
+                   VI sum[MR_MAX][V_PER_LINE], VI pair[V_PER_LINE])
+{
+    int32_t *at = pairs_at(m, t->i, h < 0 ? 0 : h) + LANES * t->v0;
+    if (o->way != WAY_FIRST) {
+        dot(o, t, h, false, sum, pair);
+        UNROLL
+        for (int v = 0; v < o->nv; v++)
+            pair[v] = v_load(at + LANES * v);
+        return;
+    }
+    dot(o, t, h, true, sum, pair);
+    UNROLL
+    for (int v = 0; v < o->nv; v++) {
+        pair[v] = code_pair(o->p, pair[v], h < 0 ? 32 : 16);
+        if (o->mr > 2) v_store(at + LANES * v, pair[v]);
+    }
+}
+
+FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, float *y)
 {
     const bool halves = has_halves(o->p), minima = has_minima(o->p);
-    VI sum[MR_MAX][V_PER_LINE];
-    dot(o, t, halves ? 0 : -1, sum);
-    scale_step(o, m, i, t->v0, 0, sum, y);
+    VI sum[MR_MAX][V_PER_LINE], pair[V_PER_LINE];
+    products(o, m, t, halves ? 0 : -1, sum, pair);
+    scale_step(o, m, t, 0, sum, pair, y);
     if (halves) {
-        dot(o, t, 1, sum);
-        scale_step(o, m, i, t->v0, 1, sum, y);
+        products(o, m, t, 1, sum, pair);
+        scale_step(o, m, t, 1, sum, pair, y);
     }
-    if (minima) min_step(o, m, i, t->v0, 0, y);
-    if (minima && halves) min_step(o, m, i, t->v0, 1, y);
+    if (minima) min_step(o, m, t, 0, y);
+    if (minima && halves) min_step(o, m, t, 1, y);
 }
 
 /* Whether to ask for what comes next. One or two rows that read one plane of codes from end to end
  * are best left to the processor's own prefetcher; where bits lie in several planes it loses the
- * way, and 16-bit products leave it too little time (one core of Zen 5, GB/s without and with:
- * Q6_K, one row 20 and 28, two rows 19 and 33, 16-bit 27 and 37; Q4_0, one row 35 and 31, two rows
- * 16-bit 23 and 36). */
+ * way (one core of Zen 5, GB/s without and with: Q6_K, one row 20 and 28, two rows 19 and 33; Q4_0,
+ * one row 35 and 31). */
 FLAT bool asks_ahead(const mm_shape *o)
 {
     const panel_codes c = o->p->codes;
-    if (o->tiled) return false;
+    if (o->way == WAY_TILED) return false;
     if (o->mr > 2) return true;
     if (c == CODES_P8 || c == CODES_MX4) return false;
-    return (c != CODES_N4 && c != CODES_NL4) || o->qb == 2;
+    return c != CODES_N4 && c != CODES_NL4;
 }
 
 /* The micro-kernel: o->mr rows x 32 columns over m->blocks blocks, o->nv vectors at a time. */
@@ -172,43 +179,46 @@ FLAT void rows_add(const mm_shape *o, const mm_rows *m)
         const unsigned char *ahead = m->ahead + (size_t)i * 64 * (size_t)m->ahead_lines;
         for (int32_t l = 0; asks_ahead(o) && l < m->ahead_lines; l++)
             __builtin_prefetch(ahead + 64 * l, 0, 2);
-        mm_block t = {.codes = o->tiled ? m->tile->code[i] : panel_code(o->p, m->w, b),
-                      .q = m->x + (size_t)b * SB_ACT_BLOCK * (size_t)o->qb,
+        mm_block t = {.i = i,
+                      .codes = o->way == WAY_TILED ? m->tile->code[i] : panel_code(o->p, m->w, b),
+                      .q = m->x + (size_t)b * SB_ACT_BLOCK,
                       .q_stride = m->x_stride_bytes};
-        _Alignas(64) unsigned char pairs[MR_MAX][64];
-        if (o->qb == 2) {
-            UNROLL
-            for (int r = 0; r < o->mr; r++)
-                pairs_put(pairs[r], t.q + (size_t)r * t.q_stride);
-            if (o->mr > 2) PAIRS_IN_MEMORY(pairs);
-            t.q = pairs[0];
-            t.q_stride = sizeof pairs[0];
-        }
         UNROLL
         for (int v0 = 0; v0 < V_PER_LINE; v0 += o->nv) {
             t.v0 = v0;
-            block_add(o, m, &t, i, y);
-            if (o->mr * V_PER_LINE > Y_REGISTERS) Y_IN_MEMORY(y);
+            block_add(o, m, &t, y);
+            if (o->mr * V_PER_LINE > (has_halves(o->p) ? Y_HALVES : Y_REGISTERS)) Y_IN_MEMORY(y);
         }
     }
     y_end(o->mr, m, y);
 }
 
+/* The codes and pairs of one block, for a tile. */
+FLAT void tile_codes(const panel_info *p, const unsigned char *from, int v, unsigned char *to,
+                     int32_t pairs[2][SB_PANEL])
+{
+    const bool is_signed = dot_is_signed(p), halves = has_halves(p);
+    const int n = halves ? 4 : 8;
+    VI bytes = v_zero(), sum = v_zero();
+    UNROLL
+    for (int j = 0; j < 8; j++) {
+        const VI u = code_get(p->codes, from, j, v);
+        const VI w = is_signed ? v_sub8(u, v_set1_8((char)p->zero)) : u;
+        v_store(to + LINE * j + V_BYTES * v, w);
+        code_sum_add(p->codes, is_signed, j % n, n, w, &bytes, &sum);
+        if (j % n == n - 1) v_store(&pairs[j / n][LANES * v], code_pair(p, sum, 4 * n));
+    }
+}
+
 /* Decodes blocks b0 .. b0 + n of a panel. */
-FLAT void tile_fill(const panel_info *p, int qb, const unsigned char *w, int32_t b0, int32_t n,
-                    mm_tile *t)
+FLAT void tile_fill(const panel_info *p, const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)
 {
     for (int32_t i = 0; i < n; i++) {
         const unsigned char *codes = panel_code(p, w, b0 + i);
         const unsigned char *head = panel_frame(p, w, b0 + i), *sub = panel_scale(p, w, b0 + i);
         UNROLL
         for (int v = 0; v < V_PER_LINE; v++) {
-            UNROLL
-            for (int j = 0; j < 8; j++) {
-                const VI u = code_get(p->codes, codes, j, v);
-                v_store(t->code[i] + LINE * j + V_BYTES * v,
-                        dot_is_signed(p, qb) ? v_sub8(u, v_set1_8((char)p->zero)) : u);
-            }
+            tile_codes(p, codes, v, t->code[i], t->pairs[i]);
             for (int h = 0; h < (has_halves(p) ? 2 : 1); h++) {
                 vf_store(&t->ws[i][h][LANES * v], scale_get(p->scales, head, sub, h, v));
                 if (has_minima(p))
@@ -218,12 +228,12 @@ FLAT void tile_fill(const panel_info *p, int qb, const unsigned char *w, int32_t
     }
 }
 
-/* The micro-kernels of one format and one kind of activations, by number of rows less one. */
+/* The micro-kernels of one format, by number of rows less one. */
 typedef void (*mm_rows_fn)(const mm_rows *m);
 typedef struct mm_kind {
     const panel_info *panel;
-    const mm_rows_fn *direct, *tiled;
-    int32_t n_direct, n_tiled;
+    const mm_rows_fn *first, *again, *tiled; /* first group of rows, the others; over tiles */
+    int32_t n_first, n_tiled;
     void (*fill)(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t);
 } mm_kind;
 
@@ -241,20 +251,40 @@ static void tile_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows)
     }
 }
 
-/* All rows over one panel, in groups as equal as can be. What lies behind the last panel of a call
- * is fetched as well: it is the start of somebody's next piece, and a fetch never faults. */
-static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
+/* The rows in groups as equal as can be, over rows->blocks blocks. */
+static void groups_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, int32_t n_group)
 {
-    const int32_t n_group = (m->n_row + kind->n_direct - 1) / kind->n_direct;
-    const int32_t lines = (int32_t)(panel_bytes / 64), n_step = n_group * rows->blocks;
-    rows->ahead = rows->w + panel_bytes;
-    rows->ahead_lines = (lines + n_step - 1) / n_step;
     for (int32_t i = 0, r = 0, n; i < n_group; i++, r += n) {
         n = (m->n_row - r + n_group - i - 1) / (n_group - i);
-        kind->direct[n - 1](rows);
-        rows->x += (size_t)n * m->x_stride_bytes;
-        rows->y += (size_t)n * m->y_stride;
+        rows->x = m->x + (size_t)r * m->x_stride_bytes;
+        rows->y = rows->y_0 + (size_t)r * m->y_stride;
+        (i == 0 ? kind->first : kind->again)[n - 1](rows);
         rows->ahead += (size_t)rows->blocks * 64 * (size_t)rows->ahead_lines;
+    }
+}
+
+/* All rows over one panel: as one group where a kernel takes so many, for a decoding is dear, or in
+ * groups of GROUP_MOST, whose outputs stay in registers (AVX-512, GOPS, eight rows in one group and
+ * in two: Q6_K 447 and 390, Q4_0 668 and 668; 512 rows of Q4_0 by eight and by six: 626 and 698).
+ * What lies behind the last panel of a call is fetched as well: it is the start of somebody's next
+ * piece, and a fetch never faults. */
+static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
+{
+    _Alignas(64) int32_t pairs[PAIR_BLOCKS][2 * SB_PANEL];
+    const bool one = m->n_row <= kind->n_first;
+    const int32_t n_group = one ? 1 : (m->n_row + GROUP_MOST - 1) / GROUP_MOST, nb = rows->blocks;
+    const int32_t lines = (int32_t)(panel_bytes / 64), n_step = n_group * nb;
+    rows->ahead = rows->w + panel_bytes;
+    rows->ahead_lines = (lines + n_step - 1) / n_step;
+    rows->pairs = pairs[0];
+    if (n_group == 1) { // nobody reads them again
+        groups_run(kind, m, rows, n_group);
+        return;
+    }
+    rows->pairs_step = 2 * SB_PANEL;
+    for (; rows->b0 < nb; rows->b0 += PAIR_BLOCKS) {
+        rows->blocks = nb - rows->b0 < PAIR_BLOCKS ? nb - rows->b0 : PAIR_BLOCKS;
+        groups_run(kind, m, rows, n_group);
     }
 }
 
@@ -263,7 +293,7 @@ static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_
  * decode. */
 static int32_t direct_most(const mm_kind *kind)
 {
-    if (!DIRECT_IS_BEST) return kind->n_direct;
+    if (!DIRECT_IS_BEST) return kind->n_first;
     return has_halves(kind->panel) || kind->panel->scales == SCALES_E8M0 ? 8 : ROW_BLOCK;
 }
 
@@ -279,6 +309,7 @@ static void panels_run(const sb_mm *m, const mm_kind *kind)
                         .x = m->x,
                         .x_stride_bytes = m->x_stride_bytes,
                         .y = m->y + (size_t)i * SB_PANEL,
+                        .y_0 = m->y + (size_t)i * SB_PANEL,
                         .y_stride = m->y_stride,
                         .k = m->k,
                         .blocks = nb};
@@ -286,6 +317,8 @@ static void panels_run(const sb_mm *m, const mm_kind *kind)
             direct_run(kind, m, &rows, panel_bytes);
             continue;
         }
+        rows.pairs = tile.pairs[0][0];
+        rows.pairs_step = 2 * SB_PANEL;
         for (int32_t b = 0; b < nb; b += TILE_BLOCKS) {
             rows.b0 = b;
             rows.blocks = nb - b < TILE_BLOCKS ? nb - b : TILE_BLOCKS;
@@ -376,44 +409,35 @@ static void mm_bf16(const sb_mm *m)
 }
 
 /* The functions of every format. Tiles of one class share their kernels. */
-#define ROWS(name, panel, tiled, qb, mr)                                                           \
+#define ROWS(name, panel, way, mr)                                                                 \
     static void name(const mm_rows *m)                                                             \
     {                                                                                              \
-        rows_add(&(const mm_shape){&panel_##panel, tiled, qb, mr, NV_OF(mr)}, m);                  \
-    }
-#define FILL(name, qb)                                                                             \
-    static void name##_fill_a##qb(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)       \
-    {                                                                                              \
-        tile_fill(&panel_##name, qb, w, b0, n, t);                                                 \
+        rows_add(&(const mm_shape){&panel_##panel, way, mr, NV_OF(mr)}, m);                        \
     }
 #define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
-    ROWS(name##_a8_direct1, name, false, 1, 1)                                                     \
-    ROWS(name##_a8_direct2, name, false, 1, 2)                                                     \
-    ROWS(name##_a16_direct1, name, false, 2, 1)                                                    \
+    ROWS(name##_first1, name, WAY_FIRST, 1)                                                        \
+    ROWS(name##_first2, name, WAY_FIRST, 2)                                                        \
     ROWS_DIRECT_MORE(name)                                                                         \
-    static const mm_rows_fn name##_a8_direct[] = {name##_a8_direct1,                               \
-                                                  name##_a8_direct2 ROWS_A8_DIRECT_NAMES(name)};   \
-    static const mm_rows_fn name##_a16_direct[] = {                                                \
-        name##_a16_direct1 ROWS_A16_DIRECT_NAMES(name)};                                           \
-    FILL(name, 1)                                                                                  \
-    FILL(name, 2)
+    static const mm_rows_fn name##_first[] = {name##_first1,                                       \
+                                              name##_first2 ROWS_FIRST_NAMES(name)};               \
+    static const mm_rows_fn name##_again[] = {NULL, NULL ROWS_AGAIN_NAMES(name)};                  \
+    static void name##_fill(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)             \
+    {                                                                                              \
+        tile_fill(&panel_##name, w, b0, n, t);                                                     \
+    }
 #include "kernels/panel.def"
 #undef X
 
 /* Kernels over tiles, one set for each class of tiles; none for the cheap ones where those always
  * go directly. */
 #define CLASS(name)                                                                                \
-    ROWS(name##_a8_tiled1, name, true, 1, 1)                                                       \
-    ROWS(name##_a8_tiled2, name, true, 1, 2)                                                       \
-    ROWS(name##_a8_tiled3, name, true, 1, 3)                                                       \
-    ROWS(name##_a8_tiled4, name, true, 1, 4)                                                       \
-    ROWS_A8_MORE(name)                                                                             \
-    ROWS(name##_a16_tiled1, name, true, 2, 1)                                                      \
-    ROWS(name##_a16_tiled2, name, true, 2, 2)                                                      \
-    static const mm_rows_fn name##_a8_tiled[] = {name##_a8_tiled1, name##_a8_tiled2,               \
-                                                 name##_a8_tiled3,                                 \
-                                                 name##_a8_tiled4 ROWS_A8_MORE_NAMES(name)};       \
-    static const mm_rows_fn name##_a16_tiled[] = {name##_a16_tiled1, name##_a16_tiled2};
+    ROWS(name##_tiled1, name, WAY_TILED, 1)                                                        \
+    ROWS(name##_tiled2, name, WAY_TILED, 2)                                                        \
+    ROWS(name##_tiled3, name, WAY_TILED, 3)                                                        \
+    ROWS(name##_tiled4, name, WAY_TILED, 4)                                                        \
+    ROWS_TILED_MORE(name)                                                                          \
+    static const mm_rows_fn name##_tiled[] = {name##_tiled1, name##_tiled2, name##_tiled3,         \
+                                              name##_tiled4 ROWS_TILED_NAMES(name)};
 CLASS_CHEAP(Q4_0)
 CLASS_CHEAP(Q4_1)
 CLASS_CHEAP(Q5_0)
@@ -425,21 +449,16 @@ CLASS(Q3_K)
 CLASS(Q6_K)
 CLASS(MXFP4)
 
-#define KIND(name, tile, act, qb)                                                                  \
-    {                                                                                              \
-        &panel_##name, name##_##act##_direct, tile##_##act##_tiled,                                \
-            (int32_t)SB_ARRAY_LEN(name##_##act##_direct),                                          \
-            (int32_t)SB_ARRAY_LEN(tile##_##act##_tiled), name##_fill_a##qb                         \
-    }
 #define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
     static void name##_a8(const sb_mm *m)                                                          \
     {                                                                                              \
-        static const mm_kind kind = KIND(name, tile, a8, 1);                                       \
-        mm_run(m, &kind);                                                                          \
-    }                                                                                              \
-    static void name##_a16(const sb_mm *m)                                                         \
-    {                                                                                              \
-        static const mm_kind kind = KIND(name, tile, a16, 2);                                      \
+        static const mm_kind kind = {&panel_##name,                                                \
+                                     name##_first,                                                 \
+                                     name##_again,                                                 \
+                                     tile##_tiled,                                                 \
+                                     (int32_t)SB_ARRAY_LEN(name##_first),                          \
+                                     (int32_t)SB_ARRAY_LEN(tile##_tiled),                          \
+                                     name##_fill};                                                 \
         mm_run(m, &kind);                                                                          \
     }
 #include "kernels/panel.def"
@@ -448,8 +467,7 @@ CLASS(MXFP4)
 static void slots_fill(sb_kernels *k)
 {
 #define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
-    k->matmul[SB_F_##name][SB_ACT_A8] = name##_a8;                                                 \
-    k->matmul[SB_F_##name][SB_ACT_A16] = name##_a16;
+    k->matmul[SB_F_##name][SB_ACT_A8] = name##_a8;
 #include "kernels/panel.def"
 #undef X
     k->matmul[SB_F_F32][SB_ACT_F32] = mm_f32;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mm_codes.h - decoding of packed codes and scales, in one level's vector words.
  *
- * Purpose     Included by avxNNN_mm.c after its words: VI, VF vectors of LANES 32-bit lanes;
+ * Purpose     Included by avxNNN_mm.c after its words: VI, VF vectors of LANES 32-bit lanes; KEEP,
  *             V_BYTES, V_PER_LINE (vectors of 32 columns), MR_MAX, FLAT, UNROLL; v_load, v_store,
- *             v_set1_8, v_bcast32, v_and, v_or, v_sll16, v_srl16, v_sll32, v_sub8, v_sub32,
- *             v_mul32, v_table, v_u8, v_s8; vf_load, vf_store, vf_bcast, vf_zero, vf_mul, vf_fma,
- *             vf_neg, vf_from_i32, vf_half, vf_bf16, vf_exp8. All is static: nothing leaks. */
+ *             v_zero, v_set1_8, v_set1_32, v_bcast32, v_and, v_or, v_sll16, v_srl16, v_add8,
+ *             v_sub8, v_add32, v_table, v_u8, v_s8; vf_load, vf_store, vf_bcast, vf_zero, vf_mul,
+ *             vf_fma, vf_neg, vf_from_i32, vf_half, vf_bf16, vf_exp8. Two words are of our own:
+ *             v_sum4(acc, w, is_signed) adds the four bytes of each lane of w, v_pair_add(acc, a,
+ *             b) the products of two int16 of each lane. All is static: nothing leaks. */
 #ifndef SB_KERNELS_X86_MM_CODES_H
 #define SB_KERNELS_X86_MM_CODES_H
 #include "kernels/internal.h"
@@ -16,20 +18,26 @@ enum { LINE = 128 };
 static const unsigned char nl4_values[16] = {PANEL_NL4_VALUES};
 static const unsigned char mx4_values[16] = {PANEL_MX4_VALUES};
 
-/* One block, as the dot products see it: codes, first vector of the line, and the rows' q. */
+/* One block, as the products see it: its number in the call, codes, the rows' q, and the first
+ * vector of a line that is taken. */
 typedef struct mm_block {
+    int32_t i;
     const unsigned char *codes;
     const unsigned char *q; /* row 0's; rows are q_stride apart */
     size_t q_stride;
     int v0;
 } mm_block;
 
-/* What a kernel is compiled for: the format, whether its codes come from a tile, bytes of an
- * activation, rows, and vectors taken at a time. Always a constant. */
+/* Where a kernel finds codes and their sums: in the panel, adding them up; in the panel and sums
+ * that an earlier group left; both in a tile. */
+typedef enum mm_way { WAY_FIRST, WAY_AGAIN, WAY_TILED } mm_way;
+
+/* What a kernel is compiled for: the format, the way, rows, and vectors taken at a time. Always a
+ * constant. */
 typedef struct mm_shape {
     const panel_info *p;
-    bool tiled;
-    int qb, mr, nv;
+    mm_way way;
+    int mr, nv;
 } mm_shape;
 
 FLAT bool has_halves(const panel_info *p)
@@ -75,6 +83,40 @@ FLAT VI code_get(panel_codes kind, const unsigned char *c, int j, int v)
     default:
         return low;
     }
+}
+
+/* Whether a level takes these codes signed, their zero off, rather than as unsigned bytes. */
+FLAT bool dot_is_signed(const panel_info *p)
+{
+    return SIGNED_BYTES && (p->codes == CODES_P8 || p->codes == CODES_NL4);
+}
+
+/* Whether eight codes of a kind that has no halves, or four of one that has, add up in a byte. */
+FLAT bool sums_fit_bytes(panel_codes kind)
+{
+    return kind != CODES_P8 && kind != CODES_NL4;
+}
+
+/* Adds the codes of the s-th of n steps to a vector's sums: as bytes while they fit there. */
+FLAT void code_sum_add(panel_codes kind, bool is_signed, int s, int n, VI w, VI *bytes, VI *sum)
+{
+    if (!sums_fit_bytes(kind)) {
+        *sum = v_sum4(s == 0 ? v_zero() : *sum, w, is_signed);
+        return;
+    }
+    *bytes = s == 0 ? w : v_add8(*bytes, w);
+    KEEP(*bytes); // in this order: a tree of additions keeps eight codes in registers
+    if (s == n - 1) *sum = v_sum4(v_zero(), *bytes, is_signed);
+}
+
+/* What an activation's pair (z, sum of q) is multiplied with: the sum of n_k codes without their
+ * zero as the low 16 bits, and what is still to take off for each q as the high ones. */
+FLAT VI code_pair(const panel_info *p, VI sum, int n_k)
+{
+    if (dot_is_signed(p)) return v_and(sum, v_set1_32(0xffff));
+    const int32_t off = n_k * p->zero;
+    const VI low = off ? v_add32(sum, v_set1_32(-off)) : sum;
+    return v_or(v_and(low, v_set1_32(0xffff)), v_set1_32(-p->zero * 65536));
 }
 
 /* The scales of half h, vector v. head: the frame; sub: the block's own scales. */
