@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * main.c - runs every check of kernels at every level, or the figures with --bench.
  *
- * checkkern [--bench] [--level NAME] [--only SLOT] [--seconds S]
+ * checkkern [--bench] [--level NAME] [--only SLOT] [--seconds S] [--best NAME]
  * Output is TAP: one line for each slot and level; what is not run is named with its reason. A
  * level is compared with ref; slots it does not fill itself are its weaker level's and are not
- * run twice. */
+ * run twice. --best says which level must be the strongest here, so that none is absent unseen. */
 #include "checkkern.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@
 typedef struct options {
     bool bench;
     sb_level cap;
-    const char *only;
+    const char *only, *best;
     double min_s;
 } options;
 
@@ -42,6 +42,11 @@ static void set_flush(bool on)
 #if SB_KERNELS_X86
     const unsigned int bits = 0x8040; /* FTZ | DAZ */
     _mm_setcsr((_mm_getcsr() & ~bits) | (on ? bits : 0));
+#elif SB_KERNELS_ARM
+    const uint64_t bit = UINT64_C(1) << 24; /* FZ */
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    __asm__ volatile("msr fpcr, %0" : : "r"((fpcr & ~bit) | (on ? bit : 0)));
 #else
     (void)on;
 #endif
@@ -49,7 +54,7 @@ static void set_flush(bool on)
 
 static bool has_flush(void)
 {
-#if SB_KERNELS_X86
+#if SB_KERNELS_X86 || SB_KERNELS_ARM
     return true;
 #else
     return false;
@@ -173,6 +178,8 @@ static bool parse(int argc, char **argv, options *o)
             o->bench = true;
         } else if (strcmp(argv[i], "--only") == 0 && value) {
             o->only = argv[++i];
+        } else if (strcmp(argv[i], "--best") == 0 && value) {
+            o->best = argv[++i];
         } else if (strcmp(argv[i], "--seconds") == 0 && value) {
             o->min_s = strtod(argv[++i], NULL);
         } else if (strcmp(argv[i], "--level") == 0 && value) {
@@ -195,10 +202,14 @@ int main(int argc, char **argv)
     tally t = {0};
     sb_kernels ref;
     if (!parse(argc, argv, &o)) {
-        fprintf(
-            stderr,
-            "usage: checkkern [--bench] [--level ref|avx2|avx512] [--only SLOT] [--seconds S]\n");
+        fprintf(stderr, "usage: checkkern [--bench] [--level NAME] [--only SLOT] [--seconds S] "
+                        "[--best NAME]\n");
         return 2;
+    }
+    if (o.best && strcmp(o.best, sb_level_name(sb_level_best())) != 0) {
+        printf("not ok - the strongest level here is %s, not %s\n", sb_level_name(sb_level_best()),
+               o.best);
+        return 1;
     }
     sb_kernels_init(&ref, SB_LEVEL_ref);
     run_level(NULL, &ref, &o, &t);

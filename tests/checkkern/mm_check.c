@@ -4,7 +4,8 @@
  * How: random blocks of every format are packed; the reference product must agree with a product of
  * the unpackers' floats in double (so the packing is right), and each level with the reference bit
  * for bit, alone and in a crowd, with guard bytes around everything written. `--bench` measures.
- * mm_check [--bench] [--level NAME] [FORMAT] */
+ * mm_check [--bench] [--level NAME] [--best NAME] [FORMAT]: --best says which level must be the
+ * strongest here. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,15 +327,21 @@ static void check_pair(sb_format f, sb_act act, const mm_level *levels, size_t n
 
 int main(int argc, char **argv)
 {
-    const char *level = NULL, *format = NULL;
+    const char *level = NULL, *format = NULL, *best = sb_level_name(sb_level_best());
     bool bench = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--bench") == 0)
             bench = true;
         else if (strcmp(argv[i], "--level") == 0 && i + 1 < argc)
             level = argv[++i];
+        else if (strcmp(argv[i], "--best") == 0 && i + 1 < argc)
+            best = argv[++i];
         else
             format = argv[i];
+    }
+    if (strcmp(best, sb_level_name(sb_level_best())) != 0) {
+        printf("the strongest level here is %s, not %s\n", sb_level_name(sb_level_best()), best);
+        return 1;
     }
     mm_level levels[8];
     const size_t n_level = mm_levels_get(levels, level);

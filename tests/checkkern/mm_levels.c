@@ -18,7 +18,8 @@ size_t mm_levels_get(mm_level *levels, const char *only)
     for (int l = 1; l <= (int)sb_level_best(); l++) {
         if (only && strcmp(only, sb_level_name((sb_level)l)) != 0) continue;
         levels[n].name = sb_level_name((sb_level)l);
-        sb_kernels_init(&levels[n++].table, (sb_level)l);
+        sb_kernels_init(&levels[n].table, (sb_level)l);
+        n += levels[n].table.level == (sb_level)l; // else of another family of processors
     }
 #if CK_EMU
     if (!only || strcmp(only, "avx512-emulated") == 0) {
