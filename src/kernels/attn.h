@@ -16,6 +16,11 @@ void sb_ref_attn_bf16(const sb_attn *a);
 void sb_ref_attn_i8(const sb_attn *a);
 void sb_ref_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2,
                        int64_t n);
+void sb_neon_attn_f32(const sb_attn *a);
+void sb_neon_attn_bf16(const sb_attn *a);
+void sb_neon_attn_i8(const sb_attn *a);
+void sb_neon_attn_merge(float *m, float *l, float *acc, float m2, float l2, const float *acc2,
+                        int64_t n);
 void sb_avx2_attn_f32(const sb_attn *a);
 void sb_avx2_attn_bf16(const sb_attn *a);
 void sb_avx2_attn_i8(const sb_attn *a);

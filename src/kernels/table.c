@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * table.c - which levels this CPU can run, and the table filled up to one of them.
  *
- * A level counts only when the CPU has its instructions and the system saves its registers (XCR0):
- * a kernel or hypervisor may hide the latter while CPUID shows the former. Levels of another
- * architecture are not built; their rows stay, and say no. */
+ * A level counts only when the CPU has its instructions and the system saves its registers. On x86
+ * a kernel or hypervisor may hide the latter (XCR0) while CPUID shows the former; on ARM the kernel
+ * tells what a program may use. Levels of another architecture are not built; their rows stay, and
+ * say no. */
 #include "kernels/internal.h"
 
 #include <string.h>
@@ -59,6 +60,23 @@ static bool cpu_has_avx512(void)
 #define sb_kernels_fill_avx512_ops(k) (void)(k)
 #define sb_kernels_fill_avx512_mm(k) (void)(k)
 #endif
+
+#if SB_KERNELS_ARM
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+/* NEON itself is part of every 64-bit ARM. Beside the dot products: what their compiler flags
+ * (ARMv8.2) leave the compiler free to use. */
+static bool cpu_has_neon(void)
+{
+    const unsigned long needs = HWCAP_ASIMDDP | HWCAP_ASIMDRDM | HWCAP_ATOMICS | HWCAP_CRC32;
+    return (getauxval(AT_HWCAP) & needs) == needs;
+}
+#else
+#define cpu_has_neon() false
+#define sb_kernels_fill_neon_ops(k) (void)(k)
+#endif
+#define sb_kernels_fill_neon_mm(k) (void)(k)
 
 const char *sb_kv_name(sb_kv_type t)
 {

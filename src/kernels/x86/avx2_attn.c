@@ -2,7 +2,7 @@
  * avx2_attn.c - attention for the avx2 level: attn_body.h with 8 lanes. */
 #include "kernels/x86/avx2_vec.h"
 
-#include "kernels/x86/attn_body.h"
+#include "kernels/vec/attn_body.h"
 
 void sb_avx2_attn_f32(const sb_attn *a)
 {

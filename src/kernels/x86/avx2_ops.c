@@ -3,7 +3,8 @@
 #include "kernels/attn.h"
 #include "kernels/internal.h"
 #include "kernels/x86/avx2_vec.h"
-#include "kernels/x86/ops_body.h"
+#include "kernels/vec/ops_body.h"
+#include "kernels/vec/plain_body.h"
 
 /* The least and the greatest of 32 values and zero; false if one is not finite (0 * x is NaN). */
 static bool block_range(const vec x[4], float *lo, float *hi)
@@ -102,85 +103,6 @@ static void rope_pairs(float *x, const float *cos, const float *sin, int64_t n_p
     }
 }
 
-static void rope_halves(float *x, const float *cos, const float *sin, int64_t n_pair)
-{
-    int64_t i = 0;
-    for (; i + LANES <= n_pair; i += LANES) {
-        const vec a = v_load(x + i), b = v_load(x + n_pair + i);
-        const vec c = v_load(cos + i), s = v_load(sin + i);
-        v_store(x + i, _mm256_fmsub_ps(a, c, v_mul(b, s)));
-        v_store(x + n_pair + i, v_fma(a, s, v_mul(b, c)));
-    }
-    for (; i < n_pair; i++) {
-        const float a = x[i], b = x[n_pair + i];
-        x[i] = fmaf(a, cos[i], -(b * sin[i]));
-        x[n_pair + i] = fmaf(a, sin[i], b * cos[i]);
-    }
-}
-
-static void add(float *y, const float *x, int64_t n)
-{
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
-    for (; i < n; i++)
-        y[i] = y[i] + x[i];
-}
-
-static void scale(float *y, float s, int64_t n)
-{
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v_store(y + i, v_mul(v_load(y + i), v_set(s)));
-    for (; i < n; i++)
-        y[i] = y[i] * s;
-}
-
-/* Pairs at distance h inside a vector: a + c in the place of a, a - c in that of c. */
-static vec butterfly(vec v, int h)
-{
-    if (h == 1) {
-        const vec w = _mm256_permute_ps(v, 0xb1);
-        return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xaa);
-    }
-    if (h == 2) {
-        const vec w = _mm256_permute_ps(v, 0x4e);
-        return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xcc);
-    }
-    const vec w = _mm256_permute2f128_ps(v, v, 1);
-    return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xf0);
-}
-
-/* The distances below 8 of a run of b values; shorter runs fill a part of the vector only. */
-static void butterflies_near(float *x, int64_t b)
-{
-    const int64_t n = b < LANES ? b : LANES;
-    for (int64_t i = 0; i < b; i += LANES) {
-        vec v = v_load_n(x + i, n);
-        for (int h = 1; h < n; h *= 2)
-            v = butterfly(v, h);
-        v_store_n(x + i, v, n);
-    }
-}
-
-static void hadamard(float *x, int64_t n)
-{
-    const int64_t b = n & -n;
-    const float s = 1.0f / sqrtf((float)b);
-    for (int64_t i0 = 0; i0 < n; i0 += b, x += b) {
-        butterflies_near(x, b);
-        for (int64_t h = LANES; h < b; h *= 2) {
-            for (int64_t i = 0; i < b; i += LANES) {
-                if (i & h) continue; // the second of its pair
-                const vec a = v_load(x + i), c = v_load(x + i + h);
-                v_store(x + i, v_add(a, c));
-                v_store(x + i + h, v_sub(a, c));
-            }
-        }
-        scale(x, s, b);
-    }
-}
-
 /* Eight chains would not leave registers for the factors; six hide the latency as well. */
 static uint64_t int8_peak(int64_t n)
 {
@@ -205,12 +127,9 @@ static uint64_t int8_peak(int64_t n)
 void sb_kernels_fill_avx2_ops(sb_kernels *k)
 {
     fill_common(k);
+    fill_plain(k);
     k->quant_a8 = quant_a8;
     k->rope_pairs = rope_pairs;
-    k->rope_halves = rope_halves;
-    k->add = add;
-    k->scale = scale;
-    k->hadamard = hadamard;
     k->attn_merge = sb_avx2_attn_merge;
     k->int8_peak = int8_peak;
     k->attn[SB_KV_F32] = sb_avx2_attn_f32;

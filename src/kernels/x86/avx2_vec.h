@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * avx2_vec.h - the words vec_math.h and attn_body.h are written in, for 8 lanes.
+ * avx2_vec.h - the words of the bodies in kernels/vec, for 8 lanes.
  *
  * Each function is one instruction, or the fewest. A _n load gives 0 in the lanes from n on, a _n
  * store leaves them alone. */
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 typedef __m256 vec;
-enum { LANES = 8 };
+enum { LANES = 8, REGISTERS = 16 };
 
 static inline vec v_set(float x)
 {
@@ -73,6 +73,10 @@ static inline vec v_fma(vec a, vec b, vec c)
 {
     return _mm256_fmadd_ps(a, b, c);
 } /* ab + c */
+static inline vec v_fms(vec a, vec b, vec c)
+{
+    return _mm256_fmsub_ps(a, b, c);
+} /* ab - c */
 static inline vec v_fnma(vec a, vec b, vec c)
 {
     return _mm256_fnmadd_ps(a, b, c);
@@ -130,6 +134,21 @@ static inline float v_greatest(vec v)
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     m = _mm_max_ss(m, _mm_movehdup_ps(m));
     return _mm_cvtss_f32(m);
+}
+
+/* Pairs at distance h inside a vector: a + c in the place of a, a - c in that of c. */
+static inline vec v_butterfly(vec v, int h)
+{
+    if (h == 1) {
+        const vec w = _mm256_permute_ps(v, 0xb1);
+        return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xaa);
+    }
+    if (h == 2) {
+        const vec w = _mm256_permute_ps(v, 0x4e);
+        return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xcc);
+    }
+    const vec w = _mm256_permute2f128_ps(v, v, 1);
+    return _mm256_blend_ps(v_add(w, v), v_sub(w, v), 0xf0);
 }
 
 /* Of LANES pairs of elements (bf16 or f32) starting at element `at`: the firsts, or the seconds. */

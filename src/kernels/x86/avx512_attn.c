@@ -2,7 +2,7 @@
  * avx512_attn.c - attention for the avx512 level: attn_body.h with 16 lanes. */
 #include "kernels/x86/avx512_vec.h"
 
-#include "kernels/x86/attn_body.h"
+#include "kernels/vec/attn_body.h"
 
 void sb_avx512_attn_f32(const sb_attn *a)
 {

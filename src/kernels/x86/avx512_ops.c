@@ -6,7 +6,7 @@
 #include "kernels/attn.h"
 #include "kernels/internal.h"
 #include "kernels/x86/avx512_vec.h"
-#include "kernels/x86/ops_body.h"
+#include "kernels/vec/ops_body.h"
 
 static uint64_t int8_peak(int64_t n)
 {

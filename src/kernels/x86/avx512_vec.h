@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * avx512_vec.h - the words vec_math.h and attn_body.h are written in, for 16 lanes.
+ * avx512_vec.h - the words of the bodies in kernels/vec, for 16 lanes.
  *
  * Each function is one instruction, or the fewest; meanings as in avx2_vec.h. */
 #ifndef SB_KERNELS_AVX512_VEC_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 typedef __m512 vec;
-enum { LANES = 16 };
+enum { LANES = 16, REGISTERS = 32 };
 
 static inline vec v_set(float x)
 {

@@ -13,7 +13,7 @@
 #define SB_KERNELS_ATTN_BODY_H
 #include "kernels/attn.h"
 #include "kernels/kv_page.h"
-#include "kernels/x86/vec_math.h"
+#include "kernels/vec/vec_math.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -37,6 +37,12 @@ typedef struct group {
     float *q;       /* [head_dim][n_row] the queries */
     float wa[GROUP_ROWS], wb[GROUP_ROWS]; /* weights of the old and the new sums in the merge */
 } group;
+
+/* Vectors of a row's tile with R rows. */
+ALWAYS_INLINE int tile_vecs(const int R)
+{
+    return REGISTERS == 32 || R <= FEW_ROWS ? TILE_VECS : TILE_VECS / 2;
+}
 
 /* R, B, C, t below are constants wherever these are called: the loops over them unroll and the
  * sums live in registers. */
@@ -126,11 +132,11 @@ ALWAYS_INLINE void dots_rows(const group *g, const int R, const sb_kv_type t)
 {
     const int32_t end = (g->hi + BLOCK - 1) / BLOCK;
     int32_t b = g->lo / BLOCK;
-    if (LANES == 16) {
+    if (tile_vecs(R) / BLOCK_VECS >= 4) {
         for (; b + 4 <= end; b += 4)
             dots(g, b, R, 4, t);
     }
-    if (LANES == 16 || R <= FEW_ROWS) {
+    if (tile_vecs(R) / BLOCK_VECS >= 2) {
         for (; b + 2 <= end; b += 2)
             dots(g, b, R, 2, t);
     }
@@ -241,7 +247,7 @@ ALWAYS_INLINE void values_rows(const group *g, const int R, const sb_kv_type t)
 {
     const int32_t n = g->a->head_dim;
     int32_t d = 0;
-    if (LANES == 16 || R <= FEW_ROWS) {
+    if (tile_vecs(R) == 4) {
         for (; d + 4 * LANES <= n; d += 4 * LANES)
             values(&(slice){g, d, 0}, R, 4, t);
     }

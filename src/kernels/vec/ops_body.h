@@ -6,7 +6,7 @@
  * place, goes through the same lanes' arithmetic. */
 #ifndef SB_KERNELS_OPS_BODY_H
 #define SB_KERNELS_OPS_BODY_H
-#include "kernels/x86/vec_math.h"
+#include "kernels/vec/vec_math.h"
 
 static void rms_norm(const float *x, const float *w, int64_t n, float eps, float *y)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * vec_math.h - ref_math.h lane by lane: the same operations in the same order, so the same bits.
  *
- * Written in the words of avx2_vec.h or avx512_vec.h, whichever the file that includes this has
- * included before. */
+ * Written in the words of avx2_vec.h, avx512_vec.h or neon_vec.h, whichever the file that includes
+ * this has included before. */
 #ifndef SB_KERNELS_VEC_MATH_H
 #define SB_KERNELS_VEC_MATH_H
 #include "kernels/ref_math.h"
