@@ -19,16 +19,18 @@
  *        + z), s[1] and s[2] the same of the block's first and last 16; zq, in the same order, z as
  *        the low 16 bits and the sum of q as the high ones. A block with span < SB_ACT_TINY counts
  *        as zeros (253 / span would overflow): q, z, d, s are 0; one that holds a NaN or an
- *        infinity, or whose span overflows, gets q = z = 0 and d = s = NaN: it shows. Weights are
- *        packed by panels of 32 output columns (kernels/pack.h gives the byte tables). matmul,
- *        exactly, for each row r and column c, blocks b ascending, y starting at 0: F32
- *        activations:  for k ascending: y = fma(x[k], w[c][k], y). A8:               isum = sum
- *        over the block of (q + z) * code, in integers; y = fma((float)isum, ws * d, y); then,
- *        where the format has minima, y = fma(wm, s, y), with ws, wm the block's weight scale and
- *        minimum as exact f32 products (w = ws * code + wm). Where the format's scales are per 16,
- *        the block has two halves h, each with its own isum, ws, wm: first y = fma((float)isum[h],
- *        ws[h] * d, y) for h = 0, 1, then, where there are minima, y = fma(wm[h], s[1 + h], y) for
- *        h = 0, 1. */
+ *        infinity, or whose span overflows, gets q = z = 0 and d = s = NaN: it shows.
+ * Weights are packed by panels of 32 output columns (kernels/pack.h gives the byte tables).
+ * matmul, exactly, for each row r and column c, blocks b ascending, y starting at 0:
+ *   F32 activations:  for k ascending: y = fma(x[k], w[c][k], y).
+ *   A8:               isum = sum over the block of (q + z) * code, in integers;
+ *                     y = fma((float)isum, ws * d, y); then, where the format has minima,
+ *                     y = fma(wm, s[0], y), with ws, wm the block's weight scale and minimum as
+ *                     exact f32 products (w = ws * code + wm).
+ *                     Where the format's scales are per 16, the block has two halves h, each with
+ *                     its own isum, ws, wm: first y = fma((float)isum[h], ws[h] * d, y) for
+ *                     h = 0, 1, then, where there are minima, y = fma(wm[h], s[1 + h], y) for
+ *                     h = 0, 1. */
 #ifndef SB_KERNELS_H
 #define SB_KERNELS_H
 #include "base/base.h"
