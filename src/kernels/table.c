@@ -75,8 +75,8 @@ static bool cpu_has_neon(void)
 #else
 #define cpu_has_neon() false
 #define sb_kernels_fill_neon_ops(k) (void)(k)
-#endif
 #define sb_kernels_fill_neon_mm(k) (void)(k)
+#endif
 
 const char *sb_kv_name(sb_kv_type t)
 {

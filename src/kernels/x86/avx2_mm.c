@@ -137,7 +137,7 @@ FLAT VF vf_exp8(const unsigned char *p)
     return _mm256_castsi256_ps(_mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(e, one)));
 }
 
-#include "kernels/x86/mm_codes.h"
+#include "kernels/vec/mm_codes.h"
 
 /* Steps whose products of codes with 8-bit activations can be added in int16. */
 FLAT int steps_in_int16(panel_codes kind)
@@ -246,7 +246,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
         dot_unsigned(o, t, h, with_codes, sum, code_sum);
 }
 
-#include "kernels/x86/mm_body.h"
+#include "kernels/vec/mm_body.h"
 
 void sb_kernels_fill_avx2_mm(sb_kernels *k)
 {

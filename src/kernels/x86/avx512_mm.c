@@ -157,7 +157,7 @@ FLAT VF vf_exp8(const unsigned char *p)
         _mm512_mask_blend_epi32(_mm512_cmpgt_epi32_mask(e, one), tiny, normal));
 }
 
-#include "kernels/x86/mm_codes.h"
+#include "kernels/vec/mm_codes.h"
 
 FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
 {
@@ -204,7 +204,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
     }
 }
 
-#include "kernels/x86/mm_body.h"
+#include "kernels/vec/mm_body.h"
 
 void sb_kernels_fill_avx512_mm(sb_kernels *k)
 {

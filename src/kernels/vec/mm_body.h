@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mm_body.h - the walk of matmul over panels, blocks and rows, in one level's vector words.
  *
- * Purpose     Included by avxNNN_mm.c after mm_codes.h and after its own dot(). All is static:
+ * Purpose     Included by LEVEL_mm.c after mm_codes.h and after its own dot(). All is static:
  *             nothing of a level leaks.
  * How         Directly: groups of a few rows read the panel, decode in registers and keep their
  *             outputs there; the panel stays in L1 or L2 for the next group, and each group fetches
@@ -14,8 +14,8 @@
  *             row's block, are made by the first group or with the tile, and read by all others.
  * Traps       Arrays have fixed sizes and every loop over them is unrolled, or gcc puts them on the
  *             stack; Y_IN_MEMORY keeps outputs out of registers that the dot product needs. */
-#ifndef SB_KERNELS_X86_MM_BODY_H
-#define SB_KERNELS_X86_MM_BODY_H
+#ifndef SB_KERNELS_MM_BODY_H
+#define SB_KERNELS_MM_BODY_H
 
 enum { TILE_BLOCKS = 8, ROW_BLOCK = 64, PAIR_BLOCKS = 64 };
 
