@@ -4,8 +4,6 @@
  * A container may be given 2 processors' worth of time on a machine of 64 and still see all 64 in
  * its affinity; threads beyond the quota only make each other wait. So the quotas of the process's
  * own group and of every group above it count, for cgroup v2 (cpu.max) and v1 (cfs_quota). */
-#include "base/cpus.h"
-
 #include "base/pool.h"
 
 #include <fcntl.h>
@@ -14,34 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BITS = 8 * sizeof(unsigned long), PATH_BYTES = 512 };
+enum { PATH_BYTES = 512, CPUS_MAX = 8192 }; /* processors: what the kernel can be built for */
 
-void sb_cpu_mask_read(sb_cpu_mask *out)
+/* Processors of the calling thread's affinity; 0 when the kernel does not say. */
+static int64_t n_allowed(void)
 {
-    memset(out, 0, sizeof *out);
-    if (sched_getaffinity(0, sizeof out->bits, (cpu_set_t *)(void *)out->bits) != 0) return;
-    for (size_t i = 0; i < SB_ARRAY_LEN(out->bits); i++)
-        out->n += __builtin_popcountl(out->bits[i]);
-}
-
-int sb_cpu_mask_nth(const sb_cpu_mask *m, int i)
-{
-    for (int cpu = 0; cpu < SB_CPUS_MAX; cpu++)
-        if (m->bits[(size_t)cpu / BITS] >> ((size_t)cpu % BITS) & 1 && i-- == 0) return cpu;
-    return -1;
-}
-
-bool sb_cpu_pin_mask(const sb_cpu_mask *m)
-{
-    return sched_setaffinity(0, sizeof m->bits, (const cpu_set_t *)(const void *)m->bits) == 0;
-}
-
-bool sb_cpu_pin_one(int cpu)
-{
-    if (cpu < 0 || cpu >= SB_CPUS_MAX) return false;
-    sb_cpu_mask m = {.n = 1};
-    m.bits[(size_t)cpu / BITS] = 1ul << ((size_t)cpu % BITS);
-    return sb_cpu_pin_mask(&m);
+    unsigned long bits[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
+    int64_t n = 0;
+    if (sched_getaffinity(0, sizeof bits, (cpu_set_t *)(void *)bits) != 0) return 0;
+    for (size_t i = 0; i < SB_ARRAY_LEN(bits); i++)
+        n += __builtin_popcountl(bits[i]);
+    return n;
 }
 
 /* Reads a small file of the kernel as text; false when it is not there. */
@@ -125,9 +106,7 @@ static int64_t line_share(char *line)
 
 int sb_cpu_count(void)
 {
-    sb_cpu_mask m;
-    sb_cpu_mask_read(&m);
-    int64_t n = m.n;
+    int64_t n = n_allowed();
     if (n < 1) n = sysconf(_SC_NPROCESSORS_ONLN);
     char text[4096];
     if (read_small("/proc/self/cgroup", text, sizeof text)) {
@@ -140,5 +119,5 @@ int sb_cpu_count(void)
             line = next;
         }
     }
-    return n < 1 ? 1 : n > SB_CPUS_MAX ? SB_CPUS_MAX : (int)n;
+    return n < 1 ? 1 : n > CPUS_MAX ? CPUS_MAX : (int)n;
 }

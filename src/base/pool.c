@@ -7,16 +7,17 @@
  * count, so either the changer sees the sleeper or the sleeper sees the change. A condition
  * variable would cost a lock per worker and wake; a pure spin would burn power when idle.
  *
- * Pinning: only a pool with exactly as many threads as the process may use processors pins its
- * workers, worker i to the i-th. A smaller pool is left to the scheduler, which knows sibling
- * threads and other processes' load; two processes pinned to "the first four" would fight over
- * them. The caller is the program's own thread and is never left pinned: when a run begins on a
- * processor that belongs to a worker, it is moved to the first one and freed again at once. */
+ * No thread is pinned to a processor, also when there is one for each: beside one busy process a
+ * pinned worker shares its processor for good, where the scheduler would move it. On two processors
+ * of a Zen 5 pinning gained nothing when they were free and cost a quarter beside one busy process.
+ *
+ * Where threads outnumber processors a waiter yields once and then sleeps. Recent kernels take a
+ * yield for all of the turn: with four of them, four threads got 126 tokens/s beside two busy
+ * processes on two processors, with one 187, with none 204, but then 330 instead of 420 alone. */
 #include "base/pool.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/cpus.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -37,7 +38,6 @@
 enum {
     SPIN_NS = 30000,      /* about the price of a sleep and a wake on a busy machine */
     LOOKS_PER_CLOCK = 32, /* pauses between two looks at the clock */
-    YIELDS_CROWDED = 4,   /* looks before sleeping when threads outnumber processors */
     LINE_BYTES = 128      /* two cache lines: prefetchers fetch pairs */
 };
 
@@ -50,16 +50,13 @@ typedef struct word {
 typedef struct worker {
     pthread_t thread;
     struct sb_pool *pool;
-    int i_thread, cpu; /* cpu -1: not pinned */
+    int i_thread;
 } worker;
 
 struct sb_pool {
     int n_threads, n_started; /* n_started counts workers */
     bool roomy;               /* a processor for every thread: spinning harms nobody */
-    bool pinned;
-    sb_cpu_mask allowed;
-    int first_cpu;
-    sb_pool_fn fn; /* fn, ctx, stop: written before `run` changes, read after */
+    sb_pool_fn fn;            /* fn, ctx, stop: written before `run` changes, read after */
     void *ctx;
     bool stop;
     _Atomic uint64_t caller_cpu_ns;
@@ -126,11 +123,9 @@ static void relax(void)
 static bool look(const word *w, uint32_t seen, bool roomy)
 {
     if (!roomy) {
-        for (int i = 0; i < YIELDS_CROWDED; i++) {
-            if (atomic_load_explicit(&w->v, memory_order_acquire) != seen) return true;
-            (void)sched_yield();
-        }
-        return false;
+        if (atomic_load_explicit(&w->v, memory_order_acquire) != seen) return true;
+        (void)sched_yield();
+        return atomic_load_explicit(&w->v, memory_order_acquire) != seen;
     }
     const uint64_t end_ns = sb_now_ns() + SPIN_NS;
     do {
@@ -164,7 +159,6 @@ static void *work(void *arg)
 {
     worker *me = arg;
     sb_pool *p = me->pool;
-    if (me->cpu >= 0) (void)sb_cpu_pin_one(me->cpu); // refused: the scheduler decides, as ever
     (void)fp_enter();
     uint32_t seen = 0; // not the current value: the first run may have begun already
     for (;;) {
@@ -180,8 +174,7 @@ static void *work(void *arg)
 static sb_status start(sb_pool *p, int i_thread, sb_error *err)
 {
     worker *w = &p->workers[i_thread - 1];
-    *w = (worker){.pool = p, .i_thread = i_thread, .cpu = -1};
-    if (p->pinned) w->cpu = sb_cpu_mask_nth(&p->allowed, i_thread);
+    *w = (worker){.pool = p, .i_thread = i_thread};
     sigset_t all, old;
     (void)sigfillset(&all);
     // What a thread does to itself must reach it: blocked, it would end the process unheard.
@@ -210,9 +203,6 @@ sb_status sb_pool_new(sb_pool **out, int n_threads, sb_error *err)
     if (!p) return SB_FAIL(err, SB_NO_MEMORY, "no memory for %d threads", n_threads);
     p->n_threads = n_threads;
     p->roomy = n_threads <= sb_cpu_count();
-    sb_cpu_mask_read(&p->allowed);
-    p->pinned = p->roomy && n_threads > 1 && n_threads == p->allowed.n;
-    p->first_cpu = sb_cpu_mask_nth(&p->allowed, 0);
     for (int i = 1; i < n_threads; i++) {
         const sb_status s = start(p, i, err);
         if (s == SB_OK) continue;
@@ -238,16 +228,6 @@ int sb_pool_n_threads(const sb_pool *p)
     return p->n_threads;
 }
 
-/* Leaves a worker's processor to its worker. Two system calls, and only when misplaced. */
-static void make_way(const sb_pool *p)
-{
-    const int cpu = sched_getcpu();
-    if (!p->pinned || cpu < 0 || cpu == p->first_cpu) return;
-    sb_cpu_mask mine;
-    sb_cpu_mask_read(&mine);
-    if (mine.n > 0 && sb_cpu_pin_one(p->first_cpu)) (void)sb_cpu_pin_mask(&mine);
-}
-
 void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
 {
     const uint64_t cpu_ns = sb_thread_cpu_ns();
@@ -255,7 +235,6 @@ void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
     if (p->n_threads == 1) {
         fn(ctx, 0, 1);
     } else {
-        make_way(p);
         const uint32_t seen = atomic_load(&p->done.v);
         p->fn = fn;
         p->ctx = ctx;

@@ -4,8 +4,8 @@
  * Purpose     Runs one function on all threads of the pool. The caller is thread 0. Handed in to
  *             whoever needs it; nothing else in the house creates compute threads.
  * Waiting     A waiter spins for a bounded time (a few tens of microseconds), then sleeps in a
- *             futex. With no work running every worker is asleep: zero CPU, no timers. When more
- *             threads than processors run, waiters yield early so that nobody burns a stolen core.
+ *             futex. With no work running every worker is asleep: zero CPU, no timers. With
+ *             more threads than processors it yields once instead of spinning. No thread is pinned.
  * Threads     One sb_pool_run() at a time; mark, wait and signal only inside it.
  * Floating    Workers and the caller (for the span of a run) use round-to-nearest with denormals
  *             flushed (FTZ and DAZ), so results do not depend on who computed them. */

@@ -173,17 +173,31 @@ static void denormals_are_flushed_only_inside(void **state)
 }
 #endif
 
-static void caller_is_not_left_pinned(void **state)
+/* Each thread of a pool as large as the process's share of the machine, where it may run. */
+static void read_affinity(void *ctx, int i_thread, int n_threads)
+{
+    cpu_set_t *mine = ctx;
+    (void)n_threads;
+    CPU_ZERO(&mine[i_thread]);
+    (void)sched_getaffinity(0, sizeof *mine, &mine[i_thread]);
+}
+
+/* A pinned thread would share its processor with a busy program while another one is free. */
+static void no_thread_is_pinned(void **state)
 {
     (void)state;
-    cpu_set_t before, after;
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    cpu_set_t all, mine[THREADS_MAX];
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    const int n = CPU_COUNT(&all) < THREADS_MAX ? CPU_COUNT(&all) : THREADS_MAX;
     sb_pool *p = NULL;
-    assert_int_equal(sb_pool_new(&p, CPU_COUNT(&before), NULL), SB_OK);
-    for (int i = 0; i < 50; i++)
-        sb_pool_run(p, nothing, NULL);
-    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
-    assert_true(CPU_EQUAL(&before, &after));
+    assert_int_equal(sb_pool_new(&p, n, NULL), SB_OK);
+    for (int round = 0; round < 50; round++) {
+        sb_pool_run(p, read_affinity, mine);
+        for (int i = 0; i < n; i++)
+            assert_true(CPU_EQUAL(&mine[i], &all));
+    }
+    assert_int_equal(sched_getaffinity(0, sizeof mine[0], &mine[0]), 0);
+    assert_true(CPU_EQUAL(&mine[0], &all));
     sb_pool_free(p);
 }
 
@@ -214,7 +228,7 @@ int main(void)
 #if defined(__SSE2__)
         cmocka_unit_test(denormals_are_flushed_only_inside),
 #endif
-        cmocka_unit_test(caller_is_not_left_pinned),
+        cmocka_unit_test(no_thread_is_pinned),
         cmocka_unit_test(counts_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
