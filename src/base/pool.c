@@ -228,11 +228,11 @@ int sb_pool_n_threads(const sb_pool *p)
     return p->n_threads;
 }
 
-void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
+static void run_on(sb_pool *p, int n_threads, sb_pool_fn fn, void *ctx)
 {
     const uint64_t cpu_ns = sb_thread_cpu_ns();
     const fp_mode old = fp_enter();
-    if (p->n_threads == 1) {
+    if (n_threads == 1) {
         fn(ctx, 0, 1);
     } else {
         const uint32_t seen = atomic_load(&p->done.v);
@@ -246,6 +246,16 @@ void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
     fp_leave(old);
     const uint64_t used_ns = sb_thread_cpu_ns() - cpu_ns;
     atomic_fetch_add_explicit(&p->caller_cpu_ns, used_ns, memory_order_relaxed);
+}
+
+void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
+{
+    run_on(p, p->n_threads, fn, ctx);
+}
+
+void sb_pool_run_alone(sb_pool *p, sb_pool_fn fn, void *ctx)
+{
+    run_on(p, 1, fn, ctx);
 }
 
 uint32_t sb_pool_mark(const sb_pool *p)

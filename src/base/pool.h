@@ -21,6 +21,8 @@ sb_status sb_pool_new(sb_pool **out, int n_threads, sb_error *err) SB_MUST_USE;
 void sb_pool_free(sb_pool *p);
 int sb_pool_n_threads(const sb_pool *p);
 void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx);
+/* A run of one thread, the caller's; the workers sleep on. */
+void sb_pool_run_alone(sb_pool *p, sb_pool_fn fn, void *ctx);
 /* How threads of a run wait for work that others do, without waiting for the others themselves: a
  * thread that sleeps or lost its processor, and holds no work, holds up nobody. Take a mark, look
  * whether the work is done, wait if not: until somebody has signalled since the mark. Who finishes

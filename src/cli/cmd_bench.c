@@ -38,6 +38,7 @@ typedef struct bench_run {
     int n_probes;
     uint64_t n_ops;        /* multiply-adds */
     uint64_t weight_bytes; /* read by the last step */
+    int n_threads;         /* that computed it */
 } bench_run;
 
 static void bench_deinit(bench *b)
@@ -101,6 +102,7 @@ static sb_status run_step(bench *b, int32_t at, int32_t k, bool is_decode, int32
     SB_TRY(sb_engine_step(b->engine, b->spans, n_streams, err));
     const sb_work_record *r = sb_engine_record(b->engine);
     out->weight_bytes = r->dense_bytes;
+    out->n_threads = r->n_threads;
     for (int32_t i = 0; i < r->n_part; i++)
         out->n_ops += r->parts[i].n_ops;
     return SB_OK;
@@ -189,7 +191,8 @@ static bench_run middle(const bench *b, const bench_run *runs)
                        .read_gbps = (x->read_gbps + y->read_gbps) / 2,
                        .int8_gops = (x->int8_gops + y->int8_gops) / 2,
                        .n_ops = x->n_ops,
-                       .weight_bytes = x->weight_bytes};
+                       .weight_bytes = x->weight_bytes,
+                       .n_threads = x->n_threads};
 }
 
 /* What a kind of work came to. n: tokens of all n_streams; n_steps: how often weights were read. */
@@ -241,10 +244,10 @@ static sb_status report(const bench *b, const outcome *o, sb_error *err)
         "{s:s, s:f, s:f, s:f, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s}",
         "kind", o->kind, "tokens_per_second", rate_of(o->n, o->mid.seconds), "seconds",
         o->mid.seconds, "cpu_seconds", o->mid.cpu_seconds, "tokens", (int)o->n, "n_streams",
-        (int)o->n_streams, "depth", (int)b->depth, "threads", sb_pool_n_threads(b->pool), "runs",
-        b->n_runs, "best_tokens_per_second", rate_of(o->n, o->best_seconds), "read_gbps",
-        o->mid.read_gbps, "weight_bytes", (json_int_t)o->mid.weight_bytes, "weight_gbps",
-        weight_gbps(o), "int8_peak_pct", int8_peak_pct(o), "precision",
+        (int)o->n_streams, "depth", (int)b->depth, "threads", o->mid.n_threads, "runs", b->n_runs,
+        "best_tokens_per_second", rate_of(o->n, o->best_seconds), "read_gbps", o->mid.read_gbps,
+        "weight_bytes", (json_int_t)o->mid.weight_bytes, "weight_gbps", weight_gbps(o),
+        "int8_peak_pct", int8_peak_pct(o), "precision",
         b->c->args->v[SB_OPT_precision].i ? "exact" : "fast", "kv",
         sb_kv_name(sb_cli_kv(b->c->args)), "kernels", sb_level_name(sb_engine_level(b->engine)));
     return sb_json_print(b->c->out, j, err);

@@ -41,6 +41,7 @@ sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_row
         .precision = v[SB_OPT_precision].i ? SB_EXACT : SB_FAST,
         .kv = sb_cli_kv(a),
         .cap = v[SB_OPT_cpu].set ? (sb_level)v[SB_OPT_cpu].i : (sb_level)(SB_LEVEL_COUNT - 1),
+        .eco = v[SB_OPT_eco].set,
         .n_ctx = n_ctx,
         .n_sessions = 1,
         .n_rows = n_rows,

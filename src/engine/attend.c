@@ -90,9 +90,9 @@ int32_t sb_engine_attend_parts(const sb_engine *e, const sb_step *s)
 {
     enum { PIECES_PER_THREAD = 4 };
     const sb_batch *b = &e->batch;
-    const int32_t n_unit = b->n_tiles * s->n_kv_head, wanted = PIECES_PER_THREAD * e->n_threads;
+    const int32_t n_unit = b->n_tiles * s->n_kv_head, wanted = PIECES_PER_THREAD * e->n_now;
     if (b->n_tiles != b->n_rows || n_unit > SB_SPLIT_UNITS || n_unit >= wanted ||
-        n_unit % e->n_threads == 0)
+        n_unit % e->n_now == 0)
         return 1;
     int32_t most = 0;
     for (int32_t i = 0; i < b->n_tiles; i++) {

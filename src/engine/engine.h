@@ -26,6 +26,7 @@ typedef struct sb_engine_opts {
     sb_precision precision; /* exact: float32 on unpacked weights */
     sb_kv_type kv;
     sb_level cap;       /* strongest kernel level to use */
+    bool eco;           /* steps that only decode take one thread: longer, with less CPU time */
     int32_t n_ctx;      /* positions one session may hold, 1..SB_MAX_CTX */
     int32_t n_sessions; /* open at once, 1..SB_MAX_SESSIONS */
     int32_t n_rows;     /* rows of one step, 1..SB_MAX_BATCH_ROWS */

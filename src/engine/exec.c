@@ -242,7 +242,7 @@ typedef struct pieces {
 static int32_t n_panel_pieces(const sb_engine *e, size_t bytes)
 {
     enum { FEW_ROWS = 4, PIECE_BYTES = 128 * 1024, MOST = 16, MANY = 6 };
-    const size_t n = bytes / PIECE_BYTES, n_threads = (size_t)e->n_threads;
+    const size_t n = bytes / PIECE_BYTES, n_threads = (size_t)e->n_now;
     const size_t least = e->batch.n_rows > FEW_ROWS ? MANY * n_threads : n_threads;
     return (int32_t)(n < least ? least : n > MOST * n_threads ? MOST * n_threads : n);
 }
@@ -260,7 +260,7 @@ static pieces cut(sb_engine *e, int32_t i_job, int i_thread)
     switch (j->kind) {
     case SB_JOB_ROWS:
         p.total = e->batch.n_rows;
-        most = ROW_PIECES * e->n_threads;
+        most = ROW_PIECES * e->n_now;
         break;
     case SB_JOB_ATTEND:
         p.n_parts = sb_engine_attend_parts(e, s);
@@ -286,14 +286,14 @@ static pieces cut(sb_engine *e, int32_t i_job, int i_thread)
 /* The first piece of a thread's share. Of one piece it is the caller's, which is awake. */
 static int32_t share(const pieces *p, int i_thread)
 {
-    const int32_t n = p->e->n_threads;
+    const int32_t n = p->e->n_now;
     return (int32_t)(((int64_t)p->n * i_thread + n - 1) / n);
 }
 
 /* A piece nobody has taken, of the thread's own share first; -1 when there is none. */
 static int32_t take(const pieces *p)
 {
-    const int n_threads = p->e->n_threads;
+    const int n_threads = p->e->n_now;
     for (int k = 0; k < n_threads; k++) {
         const int t = (p->i_thread + k) % n_threads;
         const int32_t first = share(p, t), n = share(p, t + 1) - first;
@@ -354,5 +354,8 @@ void sb_engine_exec(sb_engine *e)
     for (int32_t i = 0; i < e->n_jobs * (e->n_threads + 1); i++)
         atomic_store_explicit(&e->next[i], 0, memory_order_relaxed);
     atomic_store(&e->broken, false);
-    sb_pool_run(e->pool, exec_thread, e);
+    if (e->n_now == 1)
+        sb_pool_run_alone(e->pool, exec_thread, e);
+    else
+        sb_pool_run(e->pool, exec_thread, e);
 }

@@ -93,7 +93,8 @@ struct sb_engine {
     sb_pool *pool;
     sb_engine_opts opts;
     sb_kernels kern;
-    int n_threads;
+    int n_threads;     /* of the pool */
+    int n_now;         /* of them, that compute this step */
     sb_packed *packed; /* [n_weights] */
     sb_job *jobs;
     int32_t n_jobs;

@@ -72,9 +72,11 @@ static void fill_rows(sb_engine *e, const sb_span *spans, int32_t n_spans)
     memcpy(b->spans, spans, (size_t)n_spans * sizeof *spans);
     b->n_spans = n_spans;
     b->n_rows = b->n_logits = b->n_tiles = 0;
+    bool decodes = true;
     for (int32_t i = 0; i < n_spans; i++) {
         const sb_span *s = &spans[i];
         b->span_row0[i] = b->n_rows;
+        decodes = decodes && s->is_decode;
         for (int32_t t = 0; t < s->n; t++) {
             const int32_t r = b->n_rows++;
             const bool want = s->want == SB_WANT_ALL || (s->want == SB_WANT_LAST && t == s->n - 1);
@@ -87,6 +89,7 @@ static void fill_rows(sb_engine *e, const sb_span *spans, int32_t n_spans)
             b->tiles[b->n_tiles - 1].n++;
         }
     }
+    e->n_now = e->opts.eco && decodes ? 1 : e->n_threads;
     fill_ropes(e);
     memset(e->own_ns, 0, (size_t)e->n_threads * (size_t)e->opts.n_rows * sizeof *e->own_ns);
 }
@@ -111,7 +114,7 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
                           .begin_ns = begin_ns,
                           .end_ns = sb_now_ns(),
                           .cpu_ns = sb_pool_cpu_ns(e->pool) - begin_cpu_ns,
-                          .n_threads = e->n_threads,
+                          .n_threads = e->n_now,
                           .dense_bytes = e->body_bytes + (b->n_logits ? e->head_bytes : 0),
                           .n_part = b->n_spans,
                           .parts = e->parts};

@@ -30,8 +30,12 @@ def models(room):
         case("random weights as " + kind, made.returncode == 0 and seen == formats | {"F32"}, (made, d))
         d = run(SOBRE, "bench", "-m", path, "-p", "32", "-n", "8", "-r", "1", "-t", "1", "--json")
         case("their numbers are finite: " + kind, d.returncode == 0 and d.stdout.count(b'"tokens_per_second"') == 2, d)
-        d = run(SOBRE, "run", "-m", path, "-n", "4", "--temp", "0", "Good morning")
+        words = [SOBRE, "run", "-m", path, "-n", "4", "--temp", "0", "-t", "2", "Good morning"]
+        d, one = run(*words), run(*words, "--eco")
         case("and a chat answers: " + kind, d.returncode == 0 and len(d.stdout.split()) > 1, d)
+        case("with one thread the same: " + kind, one.returncode == 0 and one.stdout == d.stdout, (d, one))
+        d = run(SOBRE, "bench", "-m", path, "-p", "32", "-n", "8", "-r", "1", "-t", "2", "--eco", "--json")
+        case("which then decodes alone: " + kind, [json.loads(line)["threads"] for line in d.stdout.splitlines()] == [2, 1], d)
     d = run(sys.executable, make, "llama-70b", "q4_0", os.path.join(room, "none"))
     case("an unknown shape is refused with the list", d.returncode == 1 and b"llama-8b" in d.stderr and not os.path.exists(os.path.join(room, "none")), d)
 

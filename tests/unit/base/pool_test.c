@@ -49,6 +49,23 @@ static void every_thread_runs_once(void **state)
     }
 }
 
+static void a_run_may_be_the_callers_alone(void **state)
+{
+    (void)state;
+    sb_pool *p = NULL;
+    assert_int_equal(sb_pool_new(&p, 3, NULL), SB_OK);
+    struct tally t = {0};
+    for (int r = 1; r <= ROUNDS; r++) {
+        sb_pool_run_alone(p, count, &t);
+        assert_int_equal(t.ran[0], r);
+        assert_int_equal(t.n_threads, 1);
+    }
+    assert_int_equal(t.ran[1] + t.ran[2], 0);
+    sb_pool_run(p, count, &t); // and they come when they are called
+    assert_int_equal(t.ran[1] + t.ran[2], 2);
+    sb_pool_free(p);
+}
+
 struct relay {
     sb_pool *pool;
     atomic_int n_met;
@@ -222,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_runs_once),
+        cmocka_unit_test(a_run_may_be_the_callers_alone),
         cmocka_unit_test(signals_order_phases),
         cmocka_unit_test(idle_pool_sleeps),
         cmocka_unit_test(cpu_time_is_summed),

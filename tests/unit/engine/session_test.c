@@ -216,6 +216,46 @@ static void broken_numbers_are_an_error(void **state)
     (void)unlink(broken);
 }
 
+/* A prompt, then tokens one by one: the logits after each, and the threads that computed them. */
+static void run_eco(bool eco, float *logits, int32_t n_threads[4])
+{
+    sb_rig r;
+    sb_error err = {0};
+    sb_engine_opts o = sb_rig_opts(100);
+    o.eco = eco;
+    int32_t ids[43];
+    sb_rig_ids(ids, 43, 700, 6);
+    sb_session *s = NULL;
+    if (sb_rig_open(&r, path, 2, &o, &err) != SB_OK) fail_msg("%s", err.msg);
+    assert_int_equal(sb_session_open(&s, r.engine, 1, &err), SB_OK);
+    for (int i = 0; i < 4; i++) {
+        const sb_span a = {.s = s,
+                           .ids = ids + (i ? 39 + i : 0),
+                           .n = i ? 1 : 40,
+                           .want = SB_WANT_LAST,
+                           .is_decode = i > 0};
+        assert_int_equal(sb_engine_step(r.engine, &a, 1, &err), SB_OK);
+        memcpy(logits + (size_t)i * 700, sb_engine_logits(r.engine, 0, 0), 700 * sizeof *logits);
+        n_threads[i] = sb_engine_record(r.engine)->n_threads;
+    }
+    sb_session_close(s);
+    sb_rig_close(&r);
+}
+
+static void eco_decodes_on_one_thread(void **state)
+{
+    (void)state;
+    static float all[4 * 700], one[4 * 700];
+    int32_t n_all[4], n_one[4];
+    run_eco(false, all, n_all);
+    run_eco(true, one, n_one);
+    assert_memory_equal(all, one, sizeof all);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(n_all[i], 2);
+        assert_int_equal(n_one[i], i == 0 ? 2 : 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +265,7 @@ int main(void)
         cmocka_unit_test(steps_allocate_nothing_and_tell_who_worked),
         cmocka_unit_test(memory_is_planned_by_the_code_that_takes_it),
         cmocka_unit_test(broken_numbers_are_an_error),
+        cmocka_unit_test(eco_decodes_on_one_thread),
     };
     return cmocka_run_group_tests(tests, make_model, drop_model);
 }
