@@ -51,6 +51,7 @@ static void layout_batch(sb_engine *e, sb_arena *a)
     b->pos = sb_arena_take(a, n, sizeof *b->pos);
     b->span_of = sb_arena_take(a, n, sizeof *b->span_of);
     b->logit_row = sb_arena_take(a, n, sizeof *b->logit_row);
+    b->n_top = sb_arena_take(a, n, sizeof *b->n_top);
     b->span_row0 = sb_arena_take(a, n, sizeof *b->span_row0);
     b->tiles = sb_arena_take(a, n, sizeof *b->tiles);
     for (int32_t i = 0; i < e->model->plan.n_ropes; i++) {
@@ -78,6 +79,12 @@ static void layout(sb_engine *e, sb_arena *a)
     const int32_t k = p->bufs[p->steps[p->n_steps - 1].in[0]].width;
     e->head_stride = sb_act_row_bytes(e->head_kind, k);
     e->head_act = sb_arena_take(a, n, e->head_stride);
+    e->head_y = sb_arena_take(a, (size_t)e->n_threads, sizeof *e->head_y);
+    for (int i = 0; i < e->n_threads; i++) {
+        float *y = sb_arena_take(a, sb_engine_head_floats(e), sizeof *y);
+        if (e->head_y) e->head_y[i] = y;
+    }
+    e->tops = sb_arena_take(a, (size_t)e->n_threads * n, sizeof *e->tops);
     int32_t group = 1, head_dim = 1;
     attention_sizes(e->model, &group, &head_dim);
     e->tile_rows = group < TILE_ROWS ? TILE_ROWS / group : 1;

@@ -17,6 +17,7 @@
 #include "base/base.h"
 #include "base/pool.h"
 #include "energy/record.h"
+#include "engine/top.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 
@@ -81,13 +82,17 @@ typedef struct sb_span {
     const int32_t *ids;
     int32_t n;
     sb_want want;
+    int32_t n_top;   /* of wanted rows only that many largest logits, 1..SB_TOP_MOST; 0: all */
     bool is_decode;  /* for the record: generated rather than prompt tokens */
     int32_t n_again; /* for the record: the first of them, computed once before */
 } sb_span;
 
 sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans,
                          sb_error *err) SB_MUST_USE;
-/* Logits of row i of span i_span (0 for SB_WANT_LAST), n_vocab floats; NULL when not wanted. */
+/* Logits of row i of span i_span (0 for SB_WANT_LAST), n_vocab floats; NULL when not all of them
+ * are wanted. */
 const float *sb_engine_logits(const sb_engine *e, int32_t i_span, int32_t i);
+/* The largest of them, for a span with n_top: in order, n_vocab of them when that is less. */
+const sb_top *sb_engine_top(const sb_engine *e, int32_t i_span, int32_t i);
 const sb_work_record *sb_engine_record(const sb_engine *e);
 #endif

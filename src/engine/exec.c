@@ -133,24 +133,14 @@ static void run_rows(const sb_engine *e, const sb_job *j, int32_t r0, int32_t r1
     }
 }
 
-/* Panels [first, first + n) of one weight for n_row rows, into y, with its bias. */
-typedef struct product {
-    const unsigned char *x;
-    size_t x_stride;
-    float *y;
-    size_t y_stride;
-    int32_t n_row, first, n;
-    sb_act act;
-} product;
-
-static void run_product(const sb_engine *e, int32_t w, int32_t bias, const product *d)
+void sb_engine_product(const sb_engine *e, int32_t w, int32_t bias, const sb_product *d)
 {
     const sb_packed *p = &e->packed[w];
     const size_t c0 = (size_t)d->first * SB_PANEL;
     const sb_mm mm = {.w = p->panels + (size_t)d->first * p->panel_bytes,
                       .x = d->x,
                       .x_stride_bytes = d->x_stride,
-                      .y = d->y + c0,
+                      .y = d->y,
                       .y_stride = d->y_stride,
                       .k = (int32_t)e->model->weights[w].k,
                       .n_row = d->n_row,
@@ -179,50 +169,15 @@ static void run_matmul(const sb_engine *e, const sb_job *j, int32_t first, int32
         const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]]);
         const bool f = act == SB_ACT_F32;
         const sb_rows *out = &e->rows[s->out[c]];
-        const product d = {.x = f ? (const unsigned char *)in->f : in->act,
-                           .x_stride = f ? in->stride * sizeof(float) : in->act_stride,
-                           .y = out->f,
-                           .y_stride = out->stride,
-                           .n_row = e->batch.n_rows,
-                           .first = a,
-                           .n = b - a,
-                           .act = act};
-        run_product(e, s->w[c], s->b[c], &d);
-    }
-}
-
-/* True when every value of whole panels is a finite number. */
-static bool all_finite(const float *x, int64_t n)
-{
-    enum { LANES = 16 }; /* of SB_PANEL: n is a multiple */
-    uint32_t broken[LANES] = {0}, bits[LANES], any = 0;
-    for (int64_t i = 0; i < n; i += LANES) {
-        memcpy(bits, x + i, sizeof bits);
-        for (int j = 0; j < LANES; j++)
-            broken[j] |=
-                (bits[j] & 0x7f800000u) + 0x00800000u; /* the sign bit: exponent all ones */
-    }
-    for (int j = 0; j < LANES; j++)
-        any |= broken[j];
-    return any >> 31 == 0;
-}
-
-static void run_head(sb_engine *e, const sb_job *j, int32_t first, int32_t n)
-{
-    const sb_step *s = &e->model->plan.steps[j->first];
-    const product d = {.x = e->head_act,
-                       .x_stride = e->head_stride,
-                       .y = e->logits,
-                       .y_stride = e->logits_stride,
-                       .n_row = e->batch.n_logits,
-                       .first = first,
-                       .n = n,
-                       .act = e->head_kind};
-    run_product(e, s->w[0], -1, &d);
-    for (int32_t r = 0; r < d.n_row; r++) {
-        float *y = e->logits + (size_t)r * e->logits_stride + (size_t)first * SB_PANEL;
-        if (s->softcap != 0) e->kern.softcap(y, s->softcap, (int64_t)n * SB_PANEL);
-        if (!all_finite(y, (int64_t)n * SB_PANEL)) atomic_store(&e->broken, true);
+        const sb_product d = {.x = f ? (const unsigned char *)in->f : in->act,
+                              .x_stride = f ? in->stride * sizeof(float) : in->act_stride,
+                              .y = out->f + (size_t)a * SB_PANEL,
+                              .y_stride = out->stride,
+                              .n_row = e->batch.n_rows,
+                              .first = a,
+                              .n = b - a,
+                              .act = act};
+        sb_engine_product(e, s->w[c], s->b[c], &d);
     }
 }
 
@@ -318,7 +273,7 @@ static void run_piece(const pieces *p, int32_t i)
         sb_engine_attend(p->e, p->job, p->total - 1 - i, p->n_parts, p->i_thread);
         return;
     case SB_JOB_HEAD:
-        run_head(p->e, p->job, first, n);
+        sb_engine_head(p->e, p->job, first, n, p->i_thread);
         return;
     }
     sb_unreachable("every kind of job is listed");

@@ -4,6 +4,7 @@
 #define SB_ENGINE_INTERNAL_H
 #include "base/arena.h"
 #include "engine/engine.h"
+#include "engine/top.h"
 
 #include <stdatomic.h>
 
@@ -82,6 +83,8 @@ typedef struct sb_tile {
 typedef struct sb_batch {
     sb_span *spans; /* [n_rows] a copy: logits outlive the caller's array */
     int32_t n_spans, n_rows, n_logits, n_tiles;
+    int32_t *n_top;  /* [n_logits] largest that are wanted of the row, 0: all */
+    int32_t n_whole; /* rows with 0 */
     int32_t *token, *pos, *span_of, *logit_row;             /* [n_rows] */
     int32_t *span_row0;                                     /* [n_rows] first row of each span */
     sb_tile *tiles;                                         /* [n_rows] */
@@ -102,8 +105,10 @@ struct sb_engine {
     unsigned char *head_act; /* rows of the head's input */
     size_t head_stride;
     sb_act head_kind;
-    float *logits;
+    float *logits; /* of rows wanted whole */
     size_t logits_stride, logits_bytes;
+    float **head_y; /* [n_threads] some panels of logits */
+    sb_top *tops;   /* [n_threads][n_rows] found by each; joined in those of thread 0 */
     sb_kv_group groups[SB_MAX_KV_GROUPS];
     int32_t n_groups;
     sb_kv_place *places; /* [plan.n_kvs] */
@@ -162,10 +167,27 @@ uint64_t sb_kv_bytes_read(const sb_engine *e, int32_t n_pos, int32_t n);
 /* The keys of position block `block` for attention kv and a head; NULL when not held. */
 unsigned char *sb_kv_page(const sb_session *s, int32_t kv, int32_t head, int32_t block);
 
+/* Panels [first, first + n) of one weight for n_row rows, into y, with its bias. */
+typedef struct sb_product {
+    const unsigned char *x;
+    size_t x_stride;
+    float *y; /* of panel `first` */
+    size_t y_stride;
+    int32_t n_row, first, n;
+    sb_act act;
+} sb_product;
+
 /* exec.c: runs the batch in e->batch on the pool. */
 void sb_engine_exec(sb_engine *e);
+void sb_engine_product(const sb_engine *e, int32_t w, int32_t bias, const sb_product *d);
 /* Columns [k0, k0 + n) of row r of the job's buffer, in the kinds the job asks for. */
 void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n);
+/* output_head.c: panels [first, first + n) of the logits, whole or the largest of them. Lists are
+ * cleared before a step and joined behind it. */
+size_t sb_engine_head_floats(const sb_engine *e);
+void sb_engine_head(sb_engine *e, const sb_job *j, int32_t first, int32_t n, int i_thread);
+void sb_engine_clear_tops(sb_engine *e);
+void sb_engine_join_tops(sb_engine *e);
 /* attend.c: one tile of one KV head, or one of the parts it is cut into; pieces are numbered tile
  * by tile, head by head, part by part. Parts depend on the step alone; the bits not on parts. */
 int32_t sb_engine_attend_parts(const sb_engine *e, const sb_step *s);

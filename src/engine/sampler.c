@@ -304,24 +304,6 @@ static int32_t select_top(candidate *c, int32_t k, const float *logits, int32_t 
     return n;
 }
 
-/* Largest of n values; lanes so that the compiler may use vectors. */
-static float max_of(const float *x, int32_t n)
-{
-    enum { LANES = 16 };
-    float best[LANES];
-    for (int32_t l = 0; l < LANES; l++)
-        best[l] = x[0];
-    int32_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int32_t l = 0; l < LANES; l++)
-            best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
-    for (; i < n; i++)
-        best[0] = x[i] > best[0] ? x[i] : best[0];
-    for (int32_t l = 1; l < LANES; l++)
-        best[0] = best[l] > best[0] ? best[l] : best[0];
-    return best[0];
-}
-
 /* The first block with the largest maximum holds the answer: one fast pass, then a short one. */
 int32_t sb_argmax(const float *logits, int32_t n_vocab)
 {
@@ -329,7 +311,7 @@ int32_t sb_argmax(const float *logits, int32_t n_vocab)
     int32_t block = 0;
     float best = logits[0];
     for (int32_t b = 0; b < n_vocab; b += BLOCK) {
-        const float m = max_of(logits + b, n_vocab - b < BLOCK ? n_vocab - b : BLOCK);
+        const float m = sb_max_of(logits + b, n_vocab - b < BLOCK ? n_vocab - b : BLOCK);
         if (m > best) best = m, block = b;
     }
     for (int32_t i = block; i < n_vocab; i++)
@@ -347,7 +329,7 @@ static int32_t select_blocks(sb_sampler_room *r, int32_t k, const float *logits)
     if (k > n_blocks / LEAST_BLOCKS) return select_top(c, k, logits, r->n_vocab);
     for (int32_t b = 0; b < n_blocks; b++) {
         const int32_t left = r->n_vocab - b * BLOCK;
-        r->mass[b] = max_of(logits + b * BLOCK, left < BLOCK ? left : BLOCK);
+        r->mass[b] = sb_max_of(logits + b * BLOCK, left < BLOCK ? left : BLOCK);
     }
     if (select_top(c, k, r->mass, n_blocks) < k) return select_top(c, k, logits, r->n_vocab);
     const float least = c[k - 1].logit;
@@ -539,6 +521,16 @@ static int32_t draw_wide(sb_sampler *s, sb_sampler_room *r, const float *logits,
     return last;
 }
 
+/* One of the n first, which are all there are to draw from. */
+static int32_t draw_listed(sb_sampler *s, candidate *c, int32_t n, float max)
+{
+    for (int32_t i = 0; i < n; i++)
+        c[i].p = exp(((double)c[i].logit - (double)max) / (double)s->p.temp);
+    if (s->p.typical_p > 0 && s->p.typical_p < 1) n = keep_typical(s, &c, n);
+    const int32_t kept = keep_top_p(s, c, n, mass_among(c, n));
+    return draw_among(s, c, keep_min_p(s, c, kept < 0 ? n : kept));
+}
+
 /* One of the likeliest, as the parameters cut them. */
 static int32_t draw_cut(sb_sampler *s, sb_sampler_room *r, const float *logits, float max)
 {
@@ -548,15 +540,11 @@ static int32_t draw_cut(sb_sampler *s, sb_sampler_room *r, const float *logits, 
     if (k > s->n_vocab) k = s->n_vocab;
     candidate *c = r->c;
     int32_t n = select_blocks(r, k, logits);
-    const bool all = bounded || n < k || k == s->n_vocab;
-    double mass = 0;
-    if (!all) mass = fill_mass(r, logits, max, s->p.temp);
+    if (bounded || n < k || k == s->n_vocab) return draw_listed(s, c, n, max);
+    const double mass = fill_mass(r, logits, max, s->p.temp);
     for (int32_t i = 0; i < n; i++)
-        c[i].p = all ? exp(((double)c[i].logit - (double)max) / (double)s->p.temp)
-                     : (double)r->mass[c[i].id];
-    if (typical) n = keep_typical(s, &c, n);
-    int32_t kept = keep_top_p(s, c, n, all ? mass_among(c, n) : mass);
-    if (kept < 0 && all) kept = n;
+        c[i].p = (double)r->mass[c[i].id];
+    const int32_t kept = keep_top_p(s, c, n, mass);
     if (kept >= 0) n = kept;
     const int32_t above = keep_min_p(s, c, n);
     /* A tail cut by min-p needs no more candidates; an open one does. */
@@ -580,6 +568,22 @@ int32_t sb_sampler_draw_in(sb_sampler *s, sb_sampler_room *r, const float *given
     const bool cut = s->p.top_k > 0 || s->p.top_p < 1 || s->p.min_p > 0 ||
                      (s->p.typical_p > 0 && s->p.typical_p < 1);
     return cut ? draw_cut(s, r, logits, max) : draw_any(s, r, logits, max);
+}
+
+int32_t sb_sampler_n_top(const sb_sampler *s)
+{
+    const int32_t k = s->p.temp == 0 ? 1 : s->p.top_k;
+    return s->history || s->p.n_bias || k >= s->n_vocab || k > SB_TOP_MOST ? 0 : k;
+}
+
+int32_t sb_sampler_draw_top(sb_sampler *s, const sb_top *top)
+{
+    candidate c[SB_TOP_MOST];
+    assert(top->n > 0);
+    if (s->p.temp == 0) return top->at[0].id;
+    for (int32_t i = 0; i < top->n; i++)
+        c[i] = (candidate){.logit = top->at[i].logit, .id = top->at[i].id};
+    return draw_listed(s, c, top->n, top->at[0].logit);
 }
 
 double sb_logprob(const float *logits, int32_t n_vocab, int32_t id)

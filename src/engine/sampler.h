@@ -15,6 +15,7 @@
 #ifndef SB_ENGINE_SAMPLER_H
 #define SB_ENGINE_SAMPLER_H
 #include "base/base.h"
+#include "engine/top.h"
 
 /* Added to the logit of one token. */
 typedef struct sb_logit_bias {
@@ -61,6 +62,11 @@ int32_t sb_sampler_draw(sb_sampler *s, const float *logits, const uint32_t *mask
 /* The same in a room of the same vocabulary that nobody else draws in meanwhile. */
 int32_t sb_sampler_draw_in(sb_sampler *s, sb_sampler_room *r, const float *logits,
                            const uint32_t *mask);
+
+/* How many of the largest logits are all that a draw without a mask needs; 0: it needs all. */
+int32_t sb_sampler_n_top(const sb_sampler *s);
+/* The id that sb_sampler_draw() would return for the logits that these are the first of. */
+int32_t sb_sampler_draw_top(sb_sampler *s, const sb_top *top);
 
 /* Natural log of the probability of `id` at temperature 1. */
 double sb_logprob(const float *logits, int32_t n_vocab, int32_t id);

@@ -24,10 +24,12 @@ static sb_span span_of(const sb_seq_part *t)
     const int32_t pos = q->session->n_pos;
     const bool last = t->n == sb_seq_left(q);
     const int32_t again = q->n_high - pos;
+    const bool needs_all = q->o.ignore_end || q->o.n_logprobs >= 0;
     return (sb_span){.s = q->session,
                      .ids = q->ids + pos,
                      .n = t->n,
                      .want = last && q->o.max_tokens != 0 ? SB_WANT_LAST : SB_WANT_NONE,
+                     .n_top = needs_all ? 0 : sb_sampler_n_top(q->sampler),
                      .is_decode = pos + t->n > q->o.n_ids,
                      .n_again = again < 0      ? 0
                                 : again < t->n ? again
@@ -65,7 +67,7 @@ static void count(sb_sched *s, const sb_work_record *r)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* Draws the next token of a sequence. */
+/* Draws the next token of a sequence from all logits. */
 static void draw(const sb_sched *s, sb_seq *q, const float *logits, int i_thread)
 {
     const int32_t n_vocab = s->e->model->hp.n_vocab;
@@ -98,8 +100,13 @@ static void draw_some(void *ctx, int i_thread, int n_threads)
         const int32_t i = atomic_fetch_add(&d->next, 1);
         if (i >= d->n) return;
         const float *logits = sb_engine_logits(d->s->e, i, 0);
+        const sb_top *top = sb_engine_top(d->s->e, i, 0);
         sb_seq *q = d->parts[i].q;
-        if (logits && !atomic_load(&q->cancelled)) draw(d->s, q, logits, i_thread);
+        if (atomic_load(&q->cancelled)) continue;
+        if (top)
+            q->drawn = sb_sampler_draw_top(q->sampler, top); /* its history does not matter */
+        else if (logits)
+            draw(d->s, q, logits, i_thread);
     }
 }
 
@@ -107,10 +114,11 @@ static void draw_all(sb_sched *s, const sb_seq_part *parts, int32_t n)
 {
     draws d = {.s = s, .parts = parts, .n = n};
     atomic_init(&d.next, 0);
-    int32_t n_slow = 0; /* greedy draws are not worth a second thread */
+    int32_t n_slow = 0; /* greedy draws, and those of a few, are not worth a second thread */
     for (int32_t i = 0; i < n; i++) {
         const sb_seq *q = parts[i].q;
-        n_slow += q->o.sampling.temp != 0 || q->o.n_logprobs >= 0;
+        const bool is_greedy = q->o.sampling.temp == 0 && q->o.n_logprobs < 0;
+        n_slow += sb_engine_logits(s->e, i, 0) && !is_greedy;
     }
     if (n_slow > 1)
         sb_pool_run(s->e->pool, draw_some, &d);

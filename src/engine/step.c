@@ -9,7 +9,8 @@
 
 static sb_status check_span(const sb_engine *e, const sb_span *s, sb_error *err)
 {
-    if (!s->s || s->s->e != e || s->s->in_step || s->n < 1 || s->n_again < 0 || s->n_again > s->n)
+    if (!s->s || s->s->e != e || s->s->in_step || s->n < 1 || s->n_again < 0 || s->n_again > s->n ||
+        s->n_top < 0 || s->n_top > SB_TOP_MOST)
         return SB_FAIL(err, SB_INVALID, "step: a span without tokens or session, or one twice");
     if (s->n > sb_session_room(s->s))
         return SB_FAIL(err, SB_LIMIT, "context is full: %d positions, %d more asked", s->s->n_pos,
@@ -72,6 +73,7 @@ static void fill_rows(sb_engine *e, const sb_span *spans, int32_t n_spans)
     memcpy(b->spans, spans, (size_t)n_spans * sizeof *spans);
     b->n_spans = n_spans;
     b->n_rows = b->n_logits = b->n_tiles = 0;
+    b->n_whole = 0;
     bool decodes = true;
     for (int32_t i = 0; i < n_spans; i++) {
         const sb_span *s = &spans[i];
@@ -83,13 +85,18 @@ static void fill_rows(sb_engine *e, const sb_span *spans, int32_t n_spans)
             b->token[r] = s->ids[t];
             b->pos[r] = s->s->n_pos + t;
             b->span_of[r] = i;
-            b->logit_row[r] = want ? b->n_logits++ : -1;
+            b->logit_row[r] = want ? b->n_logits : -1;
+            if (want) {
+                b->n_top[b->n_logits++] = s->n_top;
+                b->n_whole += s->n_top == 0;
+            }
             if (t % e->tile_rows == 0)
                 b->tiles[b->n_tiles++] = (sb_tile){.span = i, .row0 = r, .n = 0};
             b->tiles[b->n_tiles - 1].n++;
         }
     }
     e->n_now = e->opts.eco && decodes ? 1 : e->n_threads;
+    sb_engine_clear_tops(e);
     fill_ropes(e);
     memset(e->own_ns, 0, (size_t)e->n_threads * (size_t)e->opts.n_rows * sizeof *e->own_ns);
 }
@@ -146,20 +153,32 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
         release_pages(spans, n_spans);
         return fail_broken(e->model, err);
     }
+    sb_engine_join_tops(e);
     fill_record(e, begin_ns, begin_cpu_ns);
     for (int32_t i = 0; i < n_spans; i++)
         spans[i].s->n_pos += spans[i].n;
     return SB_OK;
 }
 
+/* Where row i of a span has its logits; -1 when none are wanted. */
+static int32_t logit_row(const sb_batch *b, int32_t i_span, int32_t i)
+{
+    if (i_span < 0 || i_span >= b->n_spans) return -1;
+    const sb_span *s = &b->spans[i_span];
+    if (s->want == SB_WANT_NONE || i < 0 || i >= (s->want == SB_WANT_ALL ? s->n : 1)) return -1;
+    return b->logit_row[b->span_row0[i_span] + (s->want == SB_WANT_LAST ? s->n - 1 : i)];
+}
+
 const float *sb_engine_logits(const sb_engine *e, int32_t i_span, int32_t i)
 {
-    const sb_batch *b = &e->batch;
-    if (i_span < 0 || i_span >= b->n_spans) return NULL;
-    const sb_span *s = &b->spans[i_span];
-    if (s->want == SB_WANT_NONE || i < 0 || i >= (s->want == SB_WANT_ALL ? s->n : 1)) return NULL;
-    const int32_t r = b->span_row0[i_span] + (s->want == SB_WANT_LAST ? s->n - 1 : i);
-    return e->logits + (size_t)b->logit_row[r] * e->logits_stride;
+    const int32_t r = logit_row(&e->batch, i_span, i);
+    return r < 0 || e->batch.n_top[r] > 0 ? NULL : e->logits + (size_t)r * e->logits_stride;
+}
+
+const sb_top *sb_engine_top(const sb_engine *e, int32_t i_span, int32_t i)
+{
+    const int32_t r = logit_row(&e->batch, i_span, i);
+    return r < 0 || e->batch.n_top[r] == 0 ? NULL : &e->tops[r];
 }
 
 const sb_work_record *sb_engine_record(const sb_engine *e)

@@ -44,6 +44,7 @@ static sb_seq_opts options(sb_rig_seq *r, int i)
 {
     sb_seq_opts o = sb_rig_seq_opts(r, all.ids[i], all.n_ids[i], 1 + i * 7 % MAX_OUT);
     if (i % 2) o.sampling = (sb_sampling){.temp = 1, .top_p = 0.9f, .seed = (uint64_t)i};
+    if (i % 4 == 3) o.sampling.top_k = 30; /* draws that see only the largest logits */
     return o;
 }
 
