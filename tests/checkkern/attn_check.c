@@ -54,8 +54,11 @@ static float *floats(ck *c, size_t n, ck_fill kind)
     return p;
 }
 
-/* A random case. limits 0: all see everything; 1: causal, as a prompt's rows; 2: anything. */
-static attn_case make_case(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int limits,
+enum { SEE_ALL = 0, SEE_ANY = -1 };
+
+/* A random case. group: SEE_ALL; SEE_ANY: each row anything; else causal, as a prompt's rows: so
+ * many queries of a token, one after the other, share a key. */
+static attn_case make_case(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int32_t group,
                            ck_fill kind)
 {
     const size_t n = (size_t)head_dim, rows = (size_t)n_row,
@@ -71,10 +74,10 @@ static attn_case make_case(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_r
     t.acc = floats(c, t.n_state, CK_NORMAL);
     const int32_t first = (int32_t)ck_range(c, 0, 200);
     for (int32_t r = 0; r < n_row; r++) {
-        t.lo[r] = limits == 2 ? (int32_t)ck_range(c, 0, 256) : 0;
-        t.hi[r] = limits == 0   ? 256
-                  : limits == 1 ? first + r / 3 + 1
-                                : (int32_t)ck_range(c, 0, 256);
+        t.lo[r] = group == SEE_ANY ? (int32_t)ck_range(c, 0, 256) : 0;
+        t.hi[r] = group == SEE_ALL   ? 256
+                  : group == SEE_ANY ? (int32_t)ck_range(c, 0, 256)
+                                     : first + r / group + 1;
         t.l[r] = ck_rand(c) % 2 ? 0.0f : fabsf(t.l[r]) + 1.0f; // half of the states are empty
         if (t.l[r] == 0.0f) ck_fill_f32(c, t.acc + (size_t)r * n, n, CK_SPECIAL);
     }
@@ -109,10 +112,10 @@ static void same_state(ck *c, const sb_attn *got, const sb_attn *want, const cha
     ck_same_f32(c, got->acc, want->acc, rows * (size_t)d, "%s, %d rows of %d: acc", what, n, d);
 }
 
-static void check_level(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int limits,
+static void check_level(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row, int32_t group,
                         ck_fill kind)
 {
-    attn_case t = make_case(c, type, head_dim, n_row, limits, kind);
+    attn_case t = make_case(c, type, head_dim, n_row, group, kind);
     fresh_state(c, &t);
     const sb_attn want = t.a;
     c->ref->attn[type](&want);
@@ -125,7 +128,7 @@ static void check_level(ck *c, sb_kv_type type, int32_t head_dim, int32_t n_row,
 /* Each row of a crowd with different limits has the bits it has alone. */
 static void check_alone(ck *c, sb_kv_type type, int32_t head_dim)
 {
-    attn_case t = make_case(c, type, head_dim, 9, 2, CK_NORMAL);
+    attn_case t = make_case(c, type, head_dim, 9, SEE_ANY, CK_NORMAL);
     fresh_state(c, &t);
     const sb_attn crowd = t.a;
     c->k->attn[type](&crowd);
@@ -148,7 +151,7 @@ static void check_alone(ck *c, sb_kv_type type, int32_t head_dim)
 /* A segment computed apart and joined has the bits of one computed into the state. */
 static void check_merge(ck *c, sb_kv_type type, int32_t head_dim)
 {
-    attn_case t = make_case(c, type, head_dim, 7, 2, CK_NORMAL);
+    attn_case t = make_case(c, type, head_dim, 7, SEE_ANY, CK_NORMAL);
     fresh_state(c, &t);
     const sb_attn whole = t.a;
     c->ref->attn[type](&whole);
@@ -167,21 +170,39 @@ static void check_merge(ck *c, sb_kv_type type, int32_t head_dim)
     ck_case_end(c);
 }
 
+/* Head sizes of the models there are. */
+static const int32_t model_dims[] = {64, 80, 96, 112, 128, 192, 256};
+
+/* As many queries to a key as models have, one token and a tile of them: 48 rows at most, as the
+ * engine cuts them, which is more than a level takes at once. */
+static void check_groups(ck *c, sb_kv_type type, int32_t head_dim)
+{
+    static const int32_t groups[] = {1, 2, 3, 4, 5, 7, 8, 16};
+    for (size_t i = 0; i < SB_ARRAY_LEN(groups); i++) {
+        const int32_t g = groups[i];
+        check_level(c, type, head_dim, g, SEE_ALL, CK_NORMAL);
+        check_level(c, type, head_dim, 48 / g * g, g, CK_NORMAL);
+        check_level(c, type, head_dim, (1 + 16 / g) * g, g, CK_NORMAL);
+    }
+}
+
 static void run_attn(ck *c, sb_kv_type type)
 {
     static const int32_t dims[] = {64, 8, 16, 24, 72, 80, 96, 112, 128, 192, 256, 576};
     for (size_t i = 0; i < SB_ARRAY_LEN(dims); i++) {
         const int32_t most = dims[i] <= 64 ? 20 : 4;
         for (int32_t n_row = 1; n_row <= most; n_row++)
-            check_level(c, type, dims[i], n_row, 2, CK_NORMAL);
-        check_level(c, type, dims[i], 6, 1, CK_NORMAL);
+            check_level(c, type, dims[i], n_row, SEE_ANY, CK_NORMAL);
+        check_level(c, type, dims[i], 6, 3, CK_NORMAL);
         check_alone(c, type, dims[i]);
     }
+    for (size_t i = 0; i < SB_ARRAY_LEN(model_dims); i++)
+        check_groups(c, type, model_dims[i]);
     for (int i = 0; i < 20; i++) {
-        check_level(c, type, 16, (int32_t)ck_range(c, 1, 13), 2, CK_ZERO);
-        check_level(c, type, 16, (int32_t)ck_range(c, 1, 13), 2, CK_WIDE);
-        check_level(c, type, 16, (int32_t)ck_range(c, 1, 13), 2, CK_TINY);
-        check_level(c, type, 40, (int32_t)ck_range(c, 1, 13), i % 3, CK_NORMAL);
+        check_level(c, type, 16, (int32_t)ck_range(c, 1, 13), SEE_ANY, CK_ZERO);
+        check_level(c, type, 16, (int32_t)ck_range(c, 1, 13), SEE_ANY, CK_WIDE);
+        check_level(c, type, 16, (int32_t)ck_range(c, 1, 13), SEE_ANY, CK_TINY);
+        check_level(c, type, 40, (int32_t)ck_range(c, 1, 13), i % 3 - 1, CK_NORMAL);
         check_alone(c, type, 16);
     }
 }
@@ -202,10 +223,12 @@ static void run_attn_i8(ck *c)
 
 static void run_attn_merge(ck *c)
 {
-    for (int i = 0; i < 12; i++) {
-        check_merge(c, SB_KV_I8, 8 * (i + 1));
-        check_merge(c, SB_KV_BF16, 8 * (i + 1));
-        check_merge(c, SB_KV_F32, 8 * (i + 1));
+    enum { N_SMALL = 8 };
+    for (int i = 0; i < N_SMALL + (int)SB_ARRAY_LEN(model_dims); i++) {
+        const int32_t n = i < N_SMALL ? 8 * (i + 1) : model_dims[i - N_SMALL];
+        check_merge(c, SB_KV_I8, n);
+        check_merge(c, SB_KV_BF16, n);
+        check_merge(c, SB_KV_F32, n);
     }
 }
 
@@ -248,10 +271,11 @@ static void softmax_row(const attn_case *t, int32_t r, double *out)
 /* Bound: 4e-6 absolute for values of deviation 1 (24-bit sums of 256 terms, scores below 8). */
 static void oracle_attn(ck *c, sb_kv_type type)
 {
-    double worst = 0.0, exact[128];
-    for (int i = 0; i < 24; i++) {
-        const int32_t n = 8 * (i % 16 + 1);
-        attn_case t = make_case(c, type, n, 3, 2, CK_NORMAL);
+    enum { N_SMALL = 16, MAX_DIM = 256 };
+    double worst = 0.0, exact[MAX_DIM];
+    for (int i = 0; i < N_SMALL + 2 * (int)SB_ARRAY_LEN(model_dims); i++) {
+        const int32_t n = i < N_SMALL ? 8 * (i + 1) : model_dims[(i - N_SMALL) / 2];
+        attn_case t = make_case(c, type, n, 3, SEE_ANY, CK_NORMAL);
         fresh_state(c, &t);
         memset(t.a.l, 0, 3 * sizeof(float));
         c->ref->attn[type](&t.a);
