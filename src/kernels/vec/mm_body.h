@@ -156,19 +156,6 @@ FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, floa
     if (minima && halves) min_step(o, m, t, 1, y);
 }
 
-/* Whether to ask for what comes next. One or two rows that read one plane of codes from end to end
- * are best left to the processor's own prefetcher; where bits lie in several planes it loses the
- * way (one core of Zen 5, GB/s without and with: Q6_K, one row 20 and 28, two rows 19 and 33; Q4_0,
- * one row 35 and 31). */
-FLAT bool asks_ahead(const mm_shape *o)
-{
-    const panel_codes c = o->p->codes;
-    if (o->way == WAY_TILED) return false;
-    if (o->mr > 2) return true;
-    if (c == CODES_P8 || c == CODES_MX4) return false;
-    return c != CODES_N4 && c != CODES_NL4;
-}
-
 /* The micro-kernel: o->mr rows x 32 columns over m->blocks blocks, o->nv vectors at a time. */
 FLAT void rows_add(const mm_shape *o, const mm_rows *m)
 {
@@ -176,13 +163,12 @@ FLAT void rows_add(const mm_shape *o, const mm_rows *m)
     y_begin(o->mr, m, y);
     for (int32_t i = 0; i < m->blocks; i++) {
         const int32_t b = m->b0 + i;
-        const unsigned char *ahead = m->ahead + (size_t)i * 64 * (size_t)m->ahead_lines;
-        for (int32_t l = 0; asks_ahead(o) && l < m->ahead_lines; l++)
-            __builtin_prefetch(ahead + 64 * l, 0, 2);
         mm_block t = {.i = i,
                       .codes = o->way == WAY_TILED ? m->tile->code[i] : panel_code(o->p, m->w, b),
                       .q = m->x + (size_t)b * SB_ACT_BLOCK,
-                      .q_stride = m->x_stride_bytes};
+                      .q_stride = m->x_stride_bytes,
+                      .ahead = m->ahead + (size_t)i * 64 * (size_t)m->ahead_lines,
+                      .ahead_lines = m->ahead_lines};
         UNROLL
         for (int v0 = 0; v0 < V_PER_LINE; v0 += o->nv) {
             t.v0 = v0;

@@ -179,6 +179,7 @@ FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_co
     UNROLL
     for (int s = 0; s < n; s++) {
         const int j = step_of(o, h, s);
+        ask_ahead(o, t, j);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
@@ -214,6 +215,7 @@ FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
     UNROLL
     for (int s = 0; s < 8; s++) {
         const int j = step_of(o, -1, s);
+        ask_ahead(o, t, j);
         VI w[V_PER_LINE], size[V_PER_LINE];
         UNROLL
         for (int v = 0; v < o->nv; v++) {

@@ -183,6 +183,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
     UNROLL
     for (int s = 0; s < n; s++) {
         const int j = step_of(o, h, s), i = s % n_chain;
+        ask_ahead(o, t, j);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
