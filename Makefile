@@ -46,7 +46,7 @@ tidy:
 	@tools/lint-tidy --all
 
 bench: all
-	@tools/bench
+	@tools/bench $(if $(LLAMA_BENCH),--llama-bin "$(LLAMA_BENCH)")
 
 soak: everything
 	@$(build)/sobre pull smollm2-135m >&2
@@ -74,7 +74,7 @@ help:
 #: make SAN=address test   the tests under a sanitizer: address (and undefined), thread, memory
 #: make check              the lints
 #: make tidy               clang-tidy over the whole tree
-#: make bench              speed on this machine
+#: make bench              speed on this machine, beside llama.cpp (built once, or LLAMA_BENCH=PROGRAM)
 #: make fuzz               the fuzzers, 60 s each
 #: make soak               the server under what a long day brings (hours; tools/soak has shorter ways)
 #: make reference          remakes the golden files (needs the reference implementations)

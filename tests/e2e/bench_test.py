@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What speed is measured with: models of random weights, and charts."""
+"""What speed is measured with: models of random weights, charts, and the bench beside a program
+that stands for llama.cpp's."""
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import xml.etree.ElementTree
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
+import peer  # noqa: E402
 from bench_plot import chart  # noqa: E402
 from serve import SOBRE  # noqa: E402
 from tap import case, finish  # noqa: E402
@@ -18,6 +21,14 @@ from tap import case, finish  # noqa: E402
 
 def run(*words):
     return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def program(path, body):
+    """A program in Python."""
+    with open(path, "w") as f:
+        f.write("#!%s\n%s\n" % (sys.executable, body))
+    os.chmod(path, 0o755)
+    return path
 
 
 def models(room):
@@ -50,9 +61,46 @@ def charts():
     case("all of it within its frame", all(0 < y < 360 for ys in heights for y in ys), heights)
 
 
+def speed(room):
+    """tools/bench beside a llama-bench of the user's, the only program of llama.cpp there is."""
+    theirs = program(os.path.join(room, "my-bench"), "print('{\"avg_ts\": 123.0}')")
+    out = os.path.join(room, "RESULTS.md")
+    words = (sys.executable, os.path.join(ROOT, "tools", "bench"), "--sobre", SOBRE, "--rounds", "1", "-p", "32", "-n", "4", "-t", "1", "--out",
+             out, "tiny=" + os.path.join(room, "q4_0.gguf"), "--llama-bin")
+    d = run(*words, theirs)
+    rows = {line.split("|")[1].strip(): line for line in d.stdout.decode().splitlines() if line.count("|") == 6}
+    case("a llama-bench of the user's", d.returncode == 0 and "| 123 (123) |" in rows["prefill 32"] and "| 123 (123) |" in rows["decode 4"], d)
+    case("a work whose program is missing is ours alone", rows.get("8 streams, 4 each", "").endswith("| - | - |"), rows)
+    case("all of it written", os.path.exists(out) and all(line in open(out).read() for line in rows.values()), out)
+    d = run(*words, os.path.join(room, "nowhere"))
+    case("no program at all is an error", d.returncode == 1 and b"no program of llama.cpp" in d.stderr, d)
+
+
+def built_once(room):
+    """peer.build() runs nothing when every program is there."""
+    peer.PEERS = pathlib.Path(room) / "peers"
+    folder = peer.PEERS / "llama.cpp" / "bin"
+    folder.mkdir(parents=True)
+    for name in peer.TARGETS:
+        (folder / name).touch()
+    path = os.environ["PATH"]
+    os.environ["PATH"] = room
+    try:
+        case("llama.cpp is not built again", peer.build() == folder)
+        (folder / "llama-quantize").unlink()
+        peer.build()
+        case("a program that is missing is built", False)
+    except SystemExit as e:
+        case("a program that is missing is built", "needs cmake" in str(e), e)
+    finally:
+        os.environ["PATH"] = path
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="sobre-bench-") as room:
         models(room)
+        speed(room)
+        built_once(room)
     charts()
     finish()
 
