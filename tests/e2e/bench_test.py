@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What speed is measured with: models of random weights, charts, and the bench beside a program
-that stands for llama.cpp's."""
+"""What speed and quality are measured with: models of random weights, charts, and the benches beside programs that
+stand for llama.cpp's."""
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,18 +16,18 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import peer  # noqa: E402
 from bench_plot import chart  # noqa: E402
-from serve import SOBRE  # noqa: E402
+from serve import BUILD, SOBRE, tiny_model  # noqa: E402
 from tap import case, finish  # noqa: E402
 
 
-def run(*words):
-    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def run(*words, env=None, given=None):
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, input=given, env={**os.environ, **(env or {})})
 
 
 def program(path, body):
     """A program in Python."""
     with open(path, "w") as f:
-        f.write("#!%s\n%s\n" % (sys.executable, body))
+        f.write("#!%s\nimport os, shutil, sys\n%s\n" % (sys.executable, body))
     os.chmod(path, 0o755)
     return path
 
@@ -96,12 +97,55 @@ def built_once(room):
         os.environ["PATH"] = path
 
 
+def product_errors():
+    """Two columns of 32 weights in Q8_0, one row of activations; the other program's product right, and twice as large."""
+    codes, x = [list(range(-16, 16)), [7] * 32], [0.1 * i - 1 for i in range(32)]
+    weights = b"".join(struct.pack("<e32b", 1, *c) for c in codes) + struct.pack("<32f", *x)
+    x = struct.unpack("<32f", struct.pack("<32f", *x))
+    right = [sum(a * b for a, b in zip(c, x)) for c in codes]
+    for what, factor, want in (("right", 1, 0), ("twice as large", 2, 1)):
+        d = run(os.path.join(BUILD, "tests/checkkern/mm_error"), "Q8_0", "32", "2", "1", given=weights + struct.pack("<2f", *(factor * y for y in right)))
+        words = d.stdout.split()
+        case("relative errors of a product, the other's " + what, d.returncode == 0 and 0 < float(words[1]) < 0.01 and
+             abs(float(words[3]) - want) < 1e-6, d)
+    d = run(os.path.join(BUILD, "tests/checkkern/mm_error"), "Q8_0", "32", "2", "1", given=weights)
+    case("a product cut short is refused", d.returncode == 2 and not d.stdout, d)
+
+
+def quality(room):
+    """tools/bench-quality beside programs that say what they are told to."""
+    home, llama = os.path.join(room, "home"), os.path.join(room, "llama")
+    os.makedirs(os.path.join(home, "models"))
+    os.makedirs(llama)
+    tiny_model(os.path.join(home, "models", "smollm2-135m.gguf"))
+    program(os.path.join(llama, "llama-quantize"), "shutil.copy(sys.argv[-4], sys.argv[-3])")
+    program(os.path.join(llama, "llama-perplexity"), "open(sys.argv[sys.argv.index('--kl-divergence-base') + 1], 'a')\n"
+            "print('Mean    KLD:   %s +- 0.1\\nSame top p: 96.928 +- 0.4 %%' % os.environ['KLD'])")
+    text, out = os.path.join(room, "text"), os.path.join(room, "QUALITY.md")
+    with open(text, "w") as f:
+        f.write("Some words that are said again and again. " * 400)
+    words = (sys.executable, os.path.join(ROOT, "tools", "bench-quality"), "--sobre", SOBRE, "--llama-bin", llama, "--model", "smollm2-135m", "-t", "1", "--out", out, text)
+    d = run(*words, "--formats", "Q8_0,q4_0", env={"SOBRE_HOME": home, "KLD": "9.5"})
+    table = [line for line in d.stdout.decode().splitlines() if line.endswith("| ok |")]
+    case("quality: both figures of a format", d.returncode == 0 and len(table) == 2 and "| Q8_0 100 % |" in table[0] and "9.500000, 96.93 %" in table[0], d)
+    case("quality: written down", os.path.exists(out) and table[-1] in open(out).read(), out)
+    d = run(*words, "--formats", "Q8_0", env={"SOBRE_HOME": home, "KLD": "-9.5"})
+    case("quality: further from exact than the other is a failure", d.returncode == 1 and b"| FURTHER |" in d.stdout, d)
+    keep = ("--formats", "Q8_0", "--keep", os.path.join(room, "keep"))
+    seen = [run(*words, *keep, env={"SOBRE_HOME": home, "KLD": kld}) for kld in ("7.25", "8.25")]
+    case("quality: kept figures are not measured again", all(d.returncode == 0 and b"7.250000" in d.stdout for d in seen), seen)
+    d = run(*words, "--formats", "Q9_9", env={"SOBRE_HOME": home, "KLD": "1"})
+    case("quality: an unknown format is refused with the list", d.returncode == 1 and b"IQ4_NL" in d.stderr, d)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="sobre-bench-") as room:
         models(room)
         speed(room)
         built_once(room)
+        quality(room)
     charts()
+    product_errors()
     finish()
 
 
