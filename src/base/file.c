@@ -139,6 +139,21 @@ void sb_map_want(const sb_map *m, size_t off, size_t n)
     (void)madvise((void *)(uintptr_t)(m->p + a), b - a, MADV_WILLNEED);
 }
 
+bool sb_map_read(const sb_map *m, size_t off, void *dst, size_t n)
+{
+    if (off > m->bytes || n > m->bytes - off) return false;
+    if (m->fd < 0) { // bytes that somebody lent
+        if (n) memcpy(dst, m->p + off, n);
+        return true;
+    }
+    for (size_t at = 0; at < n;) {
+        const ssize_t got = pread(m->fd, (char *)dst + at, n - at, (off_t)(off + at));
+        if (got == 0 || (got < 0 && errno != EINTR)) return false;
+        if (got > 0) at += (size_t)got;
+    }
+    return true;
+}
+
 sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err)
 {
     struct stat st;

@@ -26,6 +26,10 @@ void sb_map_close(sb_map *m);
 void sb_map_drop(const sb_map *m, size_t off, size_t n);
 /* Asks the kernel to read [off, off+n) ahead. */
 void sb_map_want(const sb_map *m, size_t off, size_t n);
+/* Copies [off, off+n) of the file to dst without mapping it: of a large file read once, that is
+ * half the work of faulting its pages in, and a file cut short is an error, not a signal. False
+ * when not all of it could be read. Any thread. */
+bool sb_map_read(const sb_map *m, size_t off, void *dst, size_t n) SB_MUST_USE;
 /* SB_IO when the file is no longer what was opened (shorter, or written to); path is for the line.
  * One system call. */
 sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err) SB_MUST_USE;

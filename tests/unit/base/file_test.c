@@ -78,6 +78,35 @@ static void maps_and_drops(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void reads_without_mapping(void **state)
+{
+    (void)state;
+    char path[128];
+    static char data[20000], out[20000];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 11);
+    path_of(path, "read");
+    put(path, data, sizeof data);
+    sb_map m;
+    assert_int_equal(sb_map_open(&m, path, NULL), SB_OK);
+    assert_true(sb_map_read(&m, 0, out, sizeof data));
+    assert_memory_equal(out, data, sizeof data);
+    assert_true(sb_map_read(&m, 4097, out, 3));
+    assert_memory_equal(out, data + 4097, 3);
+    assert_true(sb_map_read(&m, sizeof data, out, 0));
+    assert_false(sb_map_read(&m, sizeof data, out, 1)); // outside
+    assert_false(sb_map_read(&m, 1, out, SIZE_MAX));
+    assert_int_equal(truncate(path, 5000), 0); // no signal, but no bytes either
+    assert_true(sb_map_read(&m, 4000, out, 1000));
+    assert_false(sb_map_read(&m, 4000, out, 1001));
+    sb_map_close(&m);
+    const sb_map lent = {.p = (const unsigned char *)data, .bytes = sizeof data, .fd = -1};
+    assert_true(sb_map_read(&lent, 100, out, 200));
+    assert_memory_equal(out, data + 100, 200);
+    assert_false(sb_map_read(&lent, sizeof data - 1, out, 2));
+    assert_int_equal(unlink(path), 0);
+}
+
 static void empty_file_is_fine(void **state)
 {
     (void)state;
@@ -231,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_and_drops),
+        cmocka_unit_test(reads_without_mapping),
         cmocka_unit_test(empty_file_is_fine),
         cmocka_unit_test(refuses_what_is_no_file),
         cmocka_unit_test(paths_are_escaped),

@@ -10,6 +10,8 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static char path[128];
@@ -78,9 +80,37 @@ static void giving_up_cancels(void **state)
     }
 }
 
+/* Cut short between opening and packing: an error, where a mapping would raise a signal. */
+static void a_file_cut_short_is_said(void **state)
+{
+    (void)state;
+    char copy[160], line[400];
+    (void)snprintf(copy, sizeof copy, "%s.cut", path);
+    (void)snprintf(line, sizeof line, "cp '%s' '%s'", path, copy);
+    assert_int_equal(system(line), 0); // NOLINT(cert-env33-c): a path of ours
+    sb_error err = {0};
+    sb_model *model = NULL;
+    sb_pool *pool = NULL;
+    assert_int_equal(sb_model_open(&model, copy, &err), SB_OK);
+    assert_int_equal(sb_pool_new(&pool, 2, &err), SB_OK);
+    int32_t widest = 0;
+    for (int32_t i = 1; i < model->n_weights; i++)
+        if (model->weights[i].bytes > model->weights[widest].bytes) widest = i;
+    const sb_weight *w = &model->weights[widest];
+    assert_int_equal(truncate(copy, (off_t)(w->offset + w->bytes / 2)), 0);
+    const sb_engine_opts o = sb_rig_opts(32);
+    sb_engine *e = NULL;
+    assert_int_equal(sb_engine_new(&e, model, pool, &o, &err), SB_IO);
+    assert_non_null(strstr(err.msg, "cut short"));
+    sb_pool_free(pool);
+    sb_model_close(model);
+    assert_int_equal(unlink(copy), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(progress_grows_and_ends_below_all),
-                                       cmocka_unit_test(giving_up_cancels)};
+                                       cmocka_unit_test(giving_up_cancels),
+                                       cmocka_unit_test(a_file_cut_short_is_said)};
     return cmocka_run_group_tests(tests, make_model, drop_model);
 }
