@@ -70,6 +70,8 @@ typedef struct sobre_model_options {
     int32_t n_sessions; /* sessions open at once; default 1 */
     int32_t exact;      /* 1: float32 on unpacked weights (slow, the reference) */
     int32_t kv_f32;     /* 1: keys and values in float32 instead of bfloat16 */
+    int32_t weights;    /* 1: a packed copy, the fastest; 2: none, each step reads the file;
+                           default: packed where memory allows. The same words in any case */
 } sobre_model_options;
 
 /* Opens a GGUF file (or the first file of a split set) and packs its weights. options may be

@@ -64,6 +64,8 @@ const char *sobre_version(void)
 static sb_status open_model(sobre_model *m, const char *path, const sobre_model_options *o,
                             sb_error *e)
 {
+    if (o->weights < SB_WEIGHTS_AUTO || o->weights > SB_WEIGHTS_MAPPED)
+        return SB_FAIL(e, SB_INVALID, "sobre_model_open: weights: 0, 1 or 2");
     SB_TRY(sb_model_open(&m->model, path, e));
     SB_TRY(sb_prompter_init(&m->prompter, m->model, (sb_str){0}, e));
     SB_TRY(sb_pool_new(&m->pool, o->n_threads ? o->n_threads : sb_cpu_count(), e));
@@ -72,6 +74,7 @@ static sb_status open_model(sobre_model *m, const char *path, const sobre_model_
     m->n_rows = m->n_ctx < STEP_ROWS ? m->n_ctx : STEP_ROWS;
     const sb_engine_opts eo = {.precision = o->exact ? SB_EXACT : SB_FAST,
                                .kv = o->kv_f32 || o->exact ? SB_KV_F32 : SB_KV_BF16,
+                               .weights = (sb_weights)o->weights,
                                .cap = sb_level_best(),
                                .n_ctx = m->n_ctx,
                                .n_sessions = o->n_sessions ? o->n_sessions : 1,
@@ -144,6 +147,7 @@ static sb_status give_ids(const sb_ids *all, int32_t *ids, size_t cap, size_t *n
                          : SB_FAIL(e, SB_LIMIT, "%zu tokens do not fit in %zu", all->n, cap);
 }
 
+// NOLINTNEXTLINE(readability-function-size): public, and its arguments are three pairs
 int sobre_tokenize(const sobre_model *m, const char *text, size_t n_bytes, unsigned flags,
                    int32_t *ids, size_t cap, size_t *n_tok, sobre_error *err)
 {

@@ -7,7 +7,7 @@
 
 #include "model/model.h"
 #include "store/catalog.h"
-#include "store/machine.h"
+#include "base/machine.h"
 
 sb_fit sb_fit_of(uint64_t need_bytes)
 {

@@ -85,6 +85,7 @@ static sb_status bench_open(bench *b, sb_error *err)
     sb_memory_plan plan;
     SB_TRY(sb_engine_plan_memory(b->model, &o, sb_pool_n_threads(b->pool), &plan, err));
     SB_TRY(sb_engine_new(&b->engine, b->model, b->pool, &o, err));
+    sb_cli_weights_note(b->c->args, b->engine);
     return sb_bench_limits_init(&b->limits, b->pool, plan.packed_bytes, err);
 }
 
@@ -241,7 +242,8 @@ static sb_status report(const bench *b, const outcome *o, sb_error *err)
         return SB_OK;
     }
     json_t *j = json_pack(
-        "{s:s, s:f, s:f, s:f, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s}",
+        "{s:s, s:f, s:f, s:f, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:I, s:f, s:f, s:s, s:s, s:s, "
+        "s:s}",
         "kind", o->kind, "tokens_per_second", rate_of(o->n, o->mid.seconds), "seconds",
         o->mid.seconds, "cpu_seconds", o->mid.cpu_seconds, "tokens", (int)o->n, "n_streams",
         (int)o->n_streams, "depth", (int)b->depth, "threads", o->mid.n_threads, "runs", b->n_runs,
@@ -249,7 +251,8 @@ static sb_status report(const bench *b, const outcome *o, sb_error *err)
         "weight_bytes", (json_int_t)o->mid.weight_bytes, "weight_gbps", weight_gbps(o),
         "int8_peak_pct", int8_peak_pct(o), "precision",
         b->c->args->v[SB_OPT_precision].i ? "exact" : "fast", "kv",
-        sb_kv_name(sb_cli_kv(b->c->args)), "kernels", sb_level_name(sb_engine_level(b->engine)));
+        sb_kv_name(sb_cli_kv(b->c->args)), "kernels", sb_level_name(sb_engine_level(b->engine)),
+        "weights", sb_engine_is_mapped(b->engine) ? "mapped" : "packed");
     return sb_json_print(b->c->out, j, err);
 }
 

@@ -109,6 +109,7 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     const char *warning = s == SB_OK ? sb_tokenizer_warning(sb_chat_model(h->chat)->tok) : NULL;
     if (warning) sb_term_say("%s", warning);
     if (s == SB_OK) sb_cli_model_notes(sb_chat_model(h->chat));
+    if (s == SB_OK) sb_cli_weights_note(a, sb_chat_engine(h->chat));
     h->ready_ns = sb_now_ns();
     return s;
 }

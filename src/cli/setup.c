@@ -2,8 +2,10 @@
  * setup.c - what run, perplexity, bench, tokenize and inspect have in common. */
 #include "cli/setup.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/machine.h"
 #include "base/utf8.h"
 #include "store/store.h"
 
@@ -34,12 +36,22 @@ sb_kv_type sb_cli_kv(const sb_args *a)
     return in_order[a->v[SB_OPT_kv].i];
 }
 
+/* What a model may take, or 0 when nobody knows. */
+static uint64_t memory_left(void)
+{
+    sb_machine_memory m;
+    if (sb_machine_memory_read(getenv("SOBRE_SYSFS_ROOT"), &m, NULL) != SB_OK) return 0;
+    return m.available_bytes - m.available_bytes / 10;
+}
+
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows)
 {
     const sb_opt_value *v = a->v;
     return (sb_engine_opts){
         .precision = v[SB_OPT_precision].i ? SB_EXACT : SB_FAST,
         .kv = sb_cli_kv(a),
+        .weights = (sb_weights)v[SB_OPT_weights].i, /* in the option's order */
+        .memory_bytes = memory_left(),
         .cap = v[SB_OPT_cpu].set ? (sb_level)v[SB_OPT_cpu].i : (sb_level)(SB_LEVEL_COUNT - 1),
         .eco = v[SB_OPT_eco].set,
         .n_ctx = n_ctx,
@@ -59,6 +71,13 @@ sb_status sb_cli_read_text(const char *word, sb_buf *out, sb_error *err)
     if (good == out->n) return SB_OK;
     return SB_FAIL(err, SB_INVALID, "%s: byte %zu (0x%02x) is not UTF-8: convert the text first",
                    from_stdin ? "standard input" : "the text", good, (unsigned char)out->p[good]);
+}
+
+void sb_cli_weights_note(const sb_args *a, const sb_engine *e)
+{
+    if (sb_engine_is_mapped(e) && a->v[SB_OPT_weights].i == SB_WEIGHTS_AUTO)
+        sb_term_say("a packed copy of the weights does not fit in memory: they are read from the "
+                    "file in each step, more slowly");
 }
 
 void sb_cli_model_notes(const sb_model *m)

@@ -18,6 +18,8 @@ sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err) SB_MUST_US
 sb_kv_type sb_cli_kv(const sb_args *a);
 /* Engine options with one session; n_ctx and n_rows as given. */
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows);
+/* Says when there was no memory for a packed copy of the weights and nobody asked for none. */
+void sb_cli_weights_note(const sb_args *a, const sb_engine *e);
 /* Says what of a model's file is not used: bytes behind its data, tensors nobody knows. */
 void sb_cli_model_notes(const sb_model *m);
 /* The word, or all of standard input for "-". SB_INVALID when it is not UTF-8, naming the byte. */

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/machine.h"
 #include "engine/internal.h"
 #include "kernels/pack.h"
 
@@ -26,6 +27,8 @@ static sb_status check_opts(const sb_engine_opts *o, sb_error *err)
         if (range[i].v < 1 || range[i].v > range[i].max)
             return SB_FAIL(err, SB_INVALID, "%s: %d is outside 1..%d", range[i].name, range[i].v,
                            range[i].max);
+    if (o->weights > SB_WEIGHTS_MAPPED)
+        return SB_FAIL(err, SB_INVALID, "unknown way to keep weights");
     if (o->kv >= SB_KV_TYPE_COUNT) return SB_FAIL(err, SB_INVALID, "unknown KV type");
     return SB_OK;
 }
@@ -101,6 +104,7 @@ static void layout(sb_engine *e, sb_arena *a)
     const size_t n_split = SB_SPLIT_UNITS * (size_t)e->split_segments;
     e->split = sb_arena_take(a, n_split, e->split_floats * sizeof *e->split);
     e->split_done = sb_arena_take(a, SB_SPLIT_UNITS, sizeof *e->split_done);
+    sb_engine_layout_benches(e, a);
     e->own_ns = sb_arena_take(a, (size_t)e->n_threads * n, sizeof *e->own_ns);
     e->next = sb_arena_take(a, (size_t)e->n_jobs * (size_t)(e->n_threads + 1), sizeof *e->next);
 }
@@ -128,19 +132,31 @@ static void free_tables(sb_engine *e)
     sb_free(e->packed);
 }
 
+/* Bytes of the two arenas. */
+typedef struct sizes {
+    size_t panels, work;
+} sizes;
+
+static sizes measure(sb_engine *e)
+{
+    sb_arena panels, work;
+    sb_arena_measure(&panels);
+    sb_arena_measure(&work);
+    sb_engine_layout_weights(e, &panels);
+    layout(e, &work);
+    return (sizes){panels.used, work.used};
+}
+
 sb_status sb_engine_plan_memory(const sb_model *m, const sb_engine_opts *o, int n_threads,
                                 sb_memory_plan *out, sb_error *err)
 {
     sb_engine e = {.model = m, .opts = *o, .n_threads = n_threads};
     const sb_status s = prepare(&e, err);
     if (s == SB_OK) {
-        sb_arena panels, work;
-        sb_arena_measure(&panels);
-        sb_arena_measure(&work);
-        sb_engine_layout_weights(&e, &panels);
-        layout(&e, &work);
+        e.mapped = o->weights == SB_WEIGHTS_MAPPED;
+        const sizes z = measure(&e);
         *out = (sb_memory_plan){
-            .packed_bytes = panels.used, .work_bytes = work.used, .logits_bytes = e.logits_bytes};
+            .packed_bytes = z.panels, .work_bytes = z.work, .logits_bytes = e.logits_bytes};
         for (int32_t i = 0; i < e.n_groups; i++)
             out->kv_bytes += e.groups[i].bytes;
     }
@@ -167,17 +183,31 @@ static void count_work(sb_engine *e)
     }
 }
 
+/* False when nobody chose and the packed copy would take more than there is. Counted are the pages
+ * of all sessions, too: they fill later, when nothing can be done about it any more. */
+static bool fits(const sb_engine *e, const sizes *packed)
+{
+    if (e->opts.weights != SB_WEIGHTS_AUTO) return true;
+    uint64_t room = e->opts.memory_bytes, need = (uint64_t)packed->panels + packed->work;
+    if (!room) {
+        sb_machine_memory m;
+        if (sb_machine_memory_read(NULL, &m, NULL) != SB_OK) return true;
+        room = m.available_bytes - m.available_bytes / 10;
+    }
+    for (int32_t i = 0; i < e->n_groups; i++)
+        need += e->groups[i].bytes;
+    return need <= room;
+}
+
 static sb_status open_engine(sb_engine *e, sb_error *err)
 {
     SB_TRY(prepare(e, err));
     sb_kernels_init(&e->kern, e->opts.cap);
-    sb_arena panels, work;
-    sb_arena_measure(&panels);
-    sb_arena_measure(&work);
-    sb_engine_layout_weights(e, &panels);
-    layout(e, &work);
-    SB_TRY(sb_arena_init(&e->panels, panels.used, err));
-    SB_TRY(sb_arena_init(&e->work, work.used, err));
+    sizes z = measure(e);
+    e->mapped = e->opts.weights == SB_WEIGHTS_MAPPED || !fits(e, &z);
+    if (e->mapped) z = measure(e);
+    SB_TRY(sb_arena_init(&e->panels, z.panels, err));
+    SB_TRY(sb_arena_init(&e->work, z.work, err));
     sb_engine_layout_weights(e, &e->panels);
     layout(e, &e->work);
     e->logits = sb_big_alloc(e->logits_bytes);
@@ -224,4 +254,9 @@ sb_level sb_engine_level(const sb_engine *e)
 const sb_model *sb_engine_model(const sb_engine *e)
 {
     return e->model;
+}
+
+bool sb_engine_is_mapped(const sb_engine *e)
+{
+    return e->mapped;
 }

@@ -23,14 +23,23 @@
 
 typedef enum sb_precision { SB_FAST, SB_EXACT } sb_precision;
 
+/* How matrices are kept; what is computed is the same to the last bit. PACKED: a copy in panels,
+ * made once. MAPPED: no copy, each step reads the file's rows and packs them as it comes to them;
+ * the file's pages are the kernel's to drop, so a step is slower and memory is nearly free. AUTO:
+ * PACKED where it fits. */
+typedef enum sb_weights { SB_WEIGHTS_AUTO, SB_WEIGHTS_PACKED, SB_WEIGHTS_MAPPED } sb_weights;
+
 typedef struct sb_engine_opts {
     sb_precision precision; /* exact: float32 on unpacked weights */
     sb_kv_type kv;
-    sb_level cap;       /* strongest kernel level to use */
-    bool eco;           /* steps that only decode take one thread: longer, with less CPU time */
-    int32_t n_ctx;      /* positions one session may hold, 1..SB_MAX_CTX */
-    int32_t n_sessions; /* open at once, 1..SB_MAX_SESSIONS */
-    int32_t n_rows;     /* rows of one step, 1..SB_MAX_BATCH_ROWS */
+    sb_weights weights;
+    uint64_t memory_bytes; /* for AUTO: what the engine may take; 0: nine tenths of what the
+                              machine, or this process's group, has free */
+    sb_level cap;          /* strongest kernel level to use */
+    bool eco;              /* steps that only decode take one thread: longer, with less CPU time */
+    int32_t n_ctx;         /* positions one session may hold, 1..SB_MAX_CTX */
+    int32_t n_sessions;    /* open at once, 1..SB_MAX_SESSIONS */
+    int32_t n_rows;        /* rows of one step, 1..SB_MAX_BATCH_ROWS */
     /* Keys and values of all sessions and of cached prefixes; 0: n_sessions full ones. At least one
      * full session; with less than all of them a step may find no page (SB_NO_MEMORY) unless
      * sched.h decides who runs. cache_bytes comes on top. */
@@ -46,7 +55,7 @@ typedef struct sb_session sb_session;
 
 /* What a model with these options takes, computed by the code that allocates it. */
 typedef struct sb_memory_plan {
-    uint64_t packed_bytes; /* weights in panels */
+    uint64_t packed_bytes; /* weights in panels (none when MAPPED; AUTO is planned as PACKED) */
     uint64_t kv_bytes;     /* keys and values of all sessions, full */
     uint64_t work_bytes;   /* activations and tables */
     uint64_t logits_bytes; /* address space; only rows asked for are touched */
@@ -59,6 +68,8 @@ sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const
 void sb_engine_free(sb_engine *e);
 sb_level sb_engine_level(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);
+/* True when the weights are not packed. */
+bool sb_engine_is_mapped(const sb_engine *e);
 
 /* owner: who pays for the session's work (not 0). */
 sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner,

@@ -133,29 +133,53 @@ static void run_rows(const sb_engine *e, const sb_job *j, int32_t r0, int32_t r1
     }
 }
 
-void sb_engine_product(const sb_engine *e, int32_t w, int32_t bias, const sb_product *d)
+/* The same panels, packed as many at a time as the thread's bench holds. What the file does not
+ * give is left out: the step fails. */
+static void run_mapped(sb_engine *e, int32_t w, sb_mm *mm, const sb_product *d, const sb_bench *b)
+{
+    const sb_packed *p = &e->packed[w];
+    const int32_t most = (int32_t)(e->bench_bytes / p->panel_bytes);
+    mm->w = b->panels;
+    for (int32_t at = 0, n; at < d->n; at += n) {
+        n = d->n - at < most ? d->n - at : most;
+        for (int32_t j = 0; j < n; j++)
+            if (!sb_engine_pack_panel(e, w, d->first + at + j, b,
+                                      b->panels + (size_t)j * p->panel_bytes))
+                atomic_store(&e->unread, true);
+        if (atomic_load_explicit(&e->unread, memory_order_relaxed)) return;
+        mm->y = d->y + (size_t)at * SB_PANEL;
+        mm->n_panel = n;
+        e->kern.matmul[p->format][d->act](mm);
+    }
+}
+
+void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *d, int i_thread)
 {
     const sb_packed *p = &e->packed[w];
     const size_t c0 = (size_t)d->first * SB_PANEL;
-    const sb_mm mm = {.w = p->panels + (size_t)d->first * p->panel_bytes,
-                      .x = d->x,
-                      .x_stride_bytes = d->x_stride,
-                      .y = d->y,
-                      .y_stride = d->y_stride,
-                      .k = (int32_t)e->model->weights[w].k,
-                      .n_row = d->n_row,
-                      .n_panel = d->n};
-    e->kern.matmul[p->format][d->act](&mm);
+    sb_mm mm = {.x = d->x,
+                .x_stride_bytes = d->x_stride,
+                .y_stride = d->y_stride,
+                .k = (int32_t)e->model->weights[w].k,
+                .n_row = d->n_row};
+    if (e->mapped) {
+        run_mapped(e, w, &mm, d, &e->benches[i_thread]);
+    } else {
+        mm.w = p->panels + (size_t)d->first * p->panel_bytes;
+        mm.y = d->y;
+        mm.n_panel = d->n;
+        e->kern.matmul[p->format][d->act](&mm);
+    }
     if (bias < 0) return;
     const sb_weight *b = &e->model->weights[bias];
     const int64_t left = b->k - (int64_t)c0,
                   n = (int64_t)d->n * SB_PANEL < left ? (int64_t)d->n * SB_PANEL : left;
     for (int32_t r = 0; r < d->n_row; r++)
-        e->kern.add(mm.y + (size_t)r * mm.y_stride, e->packed[bias].vec + c0, n);
+        e->kern.add(d->y + (size_t)r * d->y_stride, e->packed[bias].vec + c0, n);
 }
 
 /* Panels [first, first + n) of a step's weights as one list. */
-static void run_matmul(const sb_engine *e, const sb_job *j, int32_t first, int32_t n)
+static void run_matmul(sb_engine *e, const sb_job *j, int32_t first, int32_t n, int i_thread)
 {
     const sb_step *s = &e->model->plan.steps[j->first];
     const sb_rows *in = &e->rows[s->in[0]];
@@ -177,7 +201,7 @@ static void run_matmul(const sb_engine *e, const sb_job *j, int32_t first, int32
                               .first = a,
                               .n = b - a,
                               .act = act};
-        sb_engine_product(e, s->w[c], s->b[c], &d);
+        sb_engine_product(e, s->w[c], s->b[c], &d, i_thread);
     }
 }
 
@@ -267,7 +291,7 @@ static void run_piece(const pieces *p, int32_t i)
         run_rows(p->e, p->job, first, first + n);
         return;
     case SB_JOB_MATMUL:
-        run_matmul(p->e, p->job, first, n);
+        run_matmul(p->e, p->job, first, n, p->i_thread);
         return;
     case SB_JOB_ATTEND: /* from the last tile down: the longest ones first */
         sb_engine_attend(p->e, p->job, p->total - 1 - i, p->n_parts, p->i_thread);
@@ -309,6 +333,7 @@ void sb_engine_exec(sb_engine *e)
     for (int32_t i = 0; i < e->n_jobs * (e->n_threads + 1); i++)
         atomic_store_explicit(&e->next[i], 0, memory_order_relaxed);
     atomic_store(&e->broken, false);
+    atomic_store(&e->unread, false);
     if (e->n_now == 1)
         sb_pool_run_alone(e->pool, exec_thread, e);
     else

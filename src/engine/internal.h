@@ -10,13 +10,21 @@
 
 /* A weight as the kernels read it: panels of a matrix, or the float32 values of a vector. */
 typedef struct sb_packed {
-    unsigned char *panels;
+    unsigned char *panels; /* NULL when MAPPED */
     size_t panel_bytes;
     int32_t n_panel;
     sb_format format; /* of the panels */
     bool is_matrix;   /* used by a product */
     const float *vec;
 } sb_packed;
+
+/* What a thread packs with: a panel's rows as the file has them, and as float32 (NULL when not
+ * exact). When MAPPED also room for the panels of one product at a time. */
+typedef struct sb_bench {
+    unsigned char *rows;
+    float *f32;
+    unsigned char *panels;
+} sb_bench;
 
 /* A buffer of the plan: float32 rows, and beside them rows as a product reads them. */
 typedef struct sb_rows {
@@ -125,6 +133,10 @@ struct sb_engine {
     sb_batch batch;
     atomic_int *next;   /* [n_jobs][n_threads + 1] pieces taken of each share, pieces done */
     atomic_bool broken; /* a logit of this step is not finite */
+    atomic_bool unread; /* the file did not give rows that this step needed */
+    bool mapped;        /* weights are not packed */
+    sb_bench *benches;  /* [n_threads] when mapped */
+    size_t bench_bytes; /* of a bench's panels */
     sb_arena panels, work;
     struct sb_prefix *prefix; /* asked for pages when none is free, or NULL */
     int32_t n_open;
@@ -137,10 +149,16 @@ struct sb_engine {
 sb_format sb_engine_panel_format(const sb_engine *e, const sb_weight *w);
 sb_act sb_engine_act(const sb_engine *e, const sb_weight *w);
 
-/* weights.c: marks, lays out and packs. Layout works on a measuring arena, too. */
+/* weights.c: marks, lays out and packs. Layout works on a measuring arena, too, and takes nothing
+ * for matrices when e->mapped. */
 void sb_engine_mark_weights(sb_engine *e);
 void sb_engine_layout_weights(sb_engine *e, sb_arena *a);
+void sb_engine_layout_benches(sb_engine *e, sb_arena *a);
 sb_status sb_engine_pack(sb_engine *e, sb_error *err) SB_MUST_USE;
+/* Panel `panel` of weight i into dst; false when the file did not give its rows. Any thread, with a
+ * bench of its own. */
+bool sb_engine_pack_panel(const sb_engine *e, int32_t i, int32_t panel, const sb_bench *b,
+                          unsigned char *dst);
 
 /* jobs.c: cuts the plan into jobs. */
 sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err) SB_MUST_USE;
@@ -179,7 +197,7 @@ typedef struct sb_product {
 
 /* exec.c: runs the batch in e->batch on the pool. */
 void sb_engine_exec(sb_engine *e);
-void sb_engine_product(const sb_engine *e, int32_t w, int32_t bias, const sb_product *d);
+void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *d, int i_thread);
 /* Columns [k0, k0 + n) of row r of the job's buffer, in the kinds the job asks for. */
 void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n);
 /* output_head.c: panels [first, first + n) of the logits, whole or the largest of them. Lists are

@@ -71,7 +71,7 @@ void sb_engine_head(sb_engine *e, const sb_job *j, int32_t first, int32_t n, int
                               .first = at,
                               .n = k,
                               .act = e->head_kind};
-        sb_engine_product(e, s->w[0], -1, &d);
+        sb_engine_product(e, s->w[0], -1, &d, i_thread);
         finish_rows(e, s, &d, i_thread);
     }
 }

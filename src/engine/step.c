@@ -144,8 +144,10 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
     SB_TRY(check_and_acquire(e, spans, n_spans, err));
     fill_rows(e, spans, n_spans);
     sb_engine_exec(e);
-    const sb_status unchanged = sb_gguf_check(e->model->gguf, err);
-    if (unchanged != SB_OK) { /* rows of the embedding are read from the file */
+    sb_status unchanged = sb_gguf_check(e->model->gguf, err);
+    if (unchanged == SB_OK && atomic_load(&e->unread))
+        unchanged = SB_FAIL(err, SB_IO, "the model's file cannot be read");
+    if (unchanged != SB_OK) { /* rows of the embedding are read from the file; mapped, all are */
         release_pages(spans, n_spans);
         return unchanged;
     }

@@ -47,10 +47,49 @@ void sb_engine_layout_weights(sb_engine *e, sb_arena *a)
             p->format = sb_engine_panel_format(e, w);
             p->panel_bytes = sb_pack_panel_bytes(p->format, w->k);
             p->n_panel = (int32_t)((w->n_row + SB_PANEL - 1) / SB_PANEL);
-            p->panels = sb_arena_take(a, (size_t)p->n_panel, p->panel_bytes);
+            if (!e->mapped) p->panels = sb_arena_take(a, (size_t)p->n_panel, p->panel_bytes);
         } else if (w->n_row == 1) {
             p->vec = sb_arena_take(a, (size_t)w->k, sizeof(float));
         }
+    }
+}
+
+/* The most that any matrix has of each. */
+typedef struct widest {
+    int64_t k;
+    size_t row_bytes, panel_bytes, bytes; /* bytes: of all its panels */
+} widest;
+
+static widest widest_of(const sb_engine *e)
+{
+    widest m = {1, 1, 1, 1};
+    for (int32_t i = 0; i < e->model->n_weights; i++) {
+        const sb_weight *w = &e->model->weights[i];
+        if (!e->packed[i].is_matrix) continue;
+        const size_t row = sb_format_row_bytes(w->format, w->k), panel = e->packed[i].panel_bytes;
+        if (w->k > m.k) m.k = w->k;
+        if (row > m.row_bytes) m.row_bytes = row;
+        if (panel > m.panel_bytes) m.panel_bytes = panel;
+        if (panel * (size_t)e->packed[i].n_panel > m.bytes)
+            m.bytes = panel * (size_t)e->packed[i].n_panel;
+    }
+    return m;
+}
+
+void sb_engine_layout_benches(sb_engine *e, sb_arena *a)
+{
+    enum { RUN_BYTES = 192 * 1024 }; /* panels enough for a product; with their rows they fit L2 */
+    const widest w = widest_of(e);
+    if (!e->mapped) return;
+    e->bench_bytes = w.bytes < RUN_BYTES ? w.bytes : RUN_BYTES;
+    if (e->bench_bytes < w.panel_bytes) e->bench_bytes = w.panel_bytes;
+    e->benches = sb_arena_take(a, (size_t)e->n_threads, sizeof *e->benches);
+    for (int t = 0; t < e->n_threads; t++) {
+        sb_bench b = {.rows = sb_arena_take(a, SB_PANEL, w.row_bytes)};
+        if (e->opts.precision == SB_EXACT)
+            b.f32 = sb_arena_take(a, SB_PANEL, (size_t)w.k * sizeof(float));
+        b.panels = sb_arena_take(a, e->bench_bytes, 1);
+        if (e->benches) e->benches[t] = b;
     }
 }
 
@@ -65,14 +104,8 @@ typedef struct pack_ctx {
 
 enum { PACK_RUN = 16 }; /* panels a thread takes at once */
 
-/* What a thread packs with: rows as the file has them, and as float32 (NULL when not exact). */
-typedef struct bench {
-    unsigned char *rows;
-    float *f32;
-} bench;
-
-/* False when the file did not give the panel's rows. */
-static bool pack_one(const sb_engine *e, int32_t i, int32_t panel, const bench *b)
+bool sb_engine_pack_panel(const sb_engine *e, int32_t i, int32_t panel, const sb_bench *b,
+                          unsigned char *dst)
 {
     const sb_weight *w = &e->model->weights[i];
     const sb_packed *p = &e->packed[i];
@@ -82,7 +115,6 @@ static bool pack_one(const sb_engine *e, int32_t i, int32_t panel, const bench *
     const sb_map *file = sb_gguf_map(e->model->gguf, w->i_shard);
     const size_t at = (size_t)w->offset + (size_t)row0 * row_bytes;
     if (!sb_map_read(file, at, b->rows, (size_t)n * row_bytes)) return false;
-    unsigned char *dst = p->panels + (size_t)panel * p->panel_bytes;
     if (p->format == w->format) {
         sb_pack_panel(p->format, b->rows, row_bytes, n, w->k, dst);
         return true;
@@ -104,34 +136,18 @@ static bool report(const pack_ctx *c, long n_done)
     return o->on_pack(o->pack_ctx, (uint64_t)(share * (double)c->all_bytes), c->all_bytes);
 }
 
-/* Room for a panel of the widest matrix. */
-static bool open_bench(const sb_engine *e, bench *b)
-{
-    size_t rows = 1;
-    int64_t k = 1;
-    for (int32_t i = 0; i < e->model->n_weights; i++) {
-        const sb_weight *w = &e->model->weights[i];
-        if (!e->packed[i].is_matrix) continue;
-        if (w->k > k) k = w->k;
-        const size_t bytes = sb_format_row_bytes(w->format, w->k);
-        if (bytes > rows) rows = bytes;
-    }
-    const bool exact = e->opts.precision == SB_EXACT;
-    *b = (bench){.rows = sb_alloc(rows, SB_PANEL),
-                 .f32 = exact ? sb_alloc((size_t)k, SB_PANEL * sizeof(float)) : NULL};
-    return b->rows && (b->f32 || !exact);
-}
-
 /* Panels [first, first + PACK_RUN) of all. */
-static bool pack_run(const sb_engine *e, long first, const bench *b)
+static bool pack_run(const sb_engine *e, long first, const sb_bench *b)
 {
     long base = 0;
     for (int32_t i = 0; i < e->model->n_weights && base < first + PACK_RUN; i++) {
         const sb_packed *p = &e->packed[i];
         if (!p->is_matrix) continue;
         const long end = base + p->n_panel;
-        for (long j = first > base ? first : base; j < end && j < first + PACK_RUN; j++)
-            if (!pack_one(e, i, (int32_t)(j - base), b)) return false;
+        for (long j = first > base ? first : base; j < end && j < first + PACK_RUN; j++) {
+            unsigned char *dst = p->panels + (size_t)(j - base) * p->panel_bytes;
+            if (!sb_engine_pack_panel(e, i, (int32_t)(j - base), b, dst)) return false;
+        }
         base = end;
     }
     return true;
@@ -141,8 +157,11 @@ static void pack_job(void *arg, int i_thread, int n_threads)
 {
     (void)n_threads;
     pack_ctx *c = arg;
-    bench b;
-    if (!open_bench(c->e, &b)) atomic_store(&c->no_memory, true);
+    const widest w = widest_of(c->e);
+    const bool exact = c->e->opts.precision == SB_EXACT;
+    const sb_bench b = {.rows = sb_alloc(w.row_bytes, SB_PANEL),
+                        .f32 = exact ? sb_alloc((size_t)w.k, SB_PANEL * sizeof(float)) : NULL};
+    if (!b.rows || (exact && !b.f32)) atomic_store(&c->no_memory, true);
     for (;;) {
         const long first = atomic_fetch_add(&c->next, PACK_RUN);
         if (first >= c->n_panels || atomic_load(&c->no_memory) || atomic_load(&c->unread) ||
@@ -181,7 +200,7 @@ sb_status sb_engine_pack(sb_engine *e, sb_error *err)
         c.all_bytes += p->is_matrix ? (uint64_t)p->n_panel * p->panel_bytes : 0;
     }
     atomic_store(&c.unread, !copy_vectors(e));
-    sb_pool_run(e->pool, pack_job, &c);
+    if (!e->mapped) sb_pool_run(e->pool, pack_job, &c);
     if (atomic_load(&c.no_memory))
         return SB_FAIL(err, SB_NO_MEMORY, "packing weights: out of memory");
     if (atomic_load(&c.given_up)) return SB_FAIL(err, SB_CANCELLED, "interrupted");

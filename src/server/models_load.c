@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "server/models_in.h"
 #include "server/threads.h"
-#include "store/machine.h"
+#include "base/machine.h"
 
 enum {
     MAX_STREAMS_PER_THREAD = 8, /* more of them share a step without gaining by it */
@@ -77,6 +77,7 @@ static uint64_t deadline_of(const sb_held *e)
 typedef struct plan {
     sb_engine_opts eo;
     uint64_t fixed_bytes, stream_bytes; /* of the model; of each stream */
+    uint64_t mapped_bytes;              /* of the model when its weights are not packed */
 } plan;
 
 uint64_t sb_resident_bytes(void)
@@ -128,6 +129,11 @@ static sb_status measure(const sb_models *m, const sb_model *model, plan *p, sb_
     const uint64_t row_bytes = one.logits_bytes / (uint64_t)p->eo.n_rows;
     p->stream_bytes = two.kv_bytes - one.kv_bytes + row_bytes;
     p->fixed_bytes = one.packed_bytes + one.work_bytes + one.kv_bytes + row_bytes - p->stream_bytes;
+    eo.n_sessions = 1;
+    eo.weights = SB_WEIGHTS_MAPPED;
+    SB_TRY(sb_engine_plan_memory(model, &eo, m->o.n_threads, &one, err));
+    p->mapped_bytes =
+        one.packed_bytes + one.work_bytes + one.kv_bytes + row_bytes - p->stream_bytes;
     return SB_OK;
 }
 
@@ -151,13 +157,15 @@ static uint64_t needed(const plan *p)
     return p->fixed_bytes + n * p->stream_bytes;
 }
 
-/* Lock held: lets idle models go, the oldest first, until p fits. */
+/* Lock held: lets idle models go, the oldest first, until p fits. A model that does not fit alone
+ * is read from its file, when nobody said otherwise; beside others that are in use it waits. */
 static sb_status make_room(sb_models *m, const sb_held *e, plan *p, sb_error *err)
 {
     for (;;) {
         uint64_t room = 0;
         SB_TRY(room_left(m, &room, err));
         if (m->n_loaded < SB_MAX_LOADED && needed(p) <= room) {
+            if (p->eo.weights == SB_WEIGHTS_AUTO) p->eo.weights = SB_WEIGHTS_PACKED;
             choose_streams(m, room, p);
             return SB_OK;
         }
@@ -171,6 +179,11 @@ static sb_status make_room(sb_models *m, const sb_held *e, plan *p, sb_error *er
                            "model '%.64s' needs %.2f GB and %.2f GB are left while others are in "
                            "use: try again later",
                            e->id, (double)needed(p) / 1e9, (double)room / 1e9);
+        if (p->eo.weights == SB_WEIGHTS_AUTO) {
+            p->eo.weights = SB_WEIGHTS_MAPPED;
+            p->fixed_bytes = p->mapped_bytes;
+            continue;
+        }
         return SB_FAIL(err, SB_NO_MEMORY,
                        "model '%.64s' needs %.2f GB and there are %.2f GB: a smaller --ctx or "
                        "--parallel, --kv int8 or a smaller model helps",

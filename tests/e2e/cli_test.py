@@ -277,6 +277,23 @@ def measured(room, model):
     case("the parts add up", abs(e["prefill_joules"] + e["decode_joules"] - e["energy_joules"]) < 1e-6, e)
 
 
+def tight(room, model):
+    """A packed copy that does not fit: said once, and the same words."""
+    root = os.path.join(room, "small")
+    os.makedirs(os.path.join(root, "proc"))
+    with open(os.path.join(root, "proc/meminfo"), "w") as f:
+        f.write("MemTotal: 100 kB\nMemAvailable: 10 kB\n")
+    ask = ["run", "-m", model, "--raw", "-n", "8", "--temp", "0", "x"]
+    free, small = sobre(*ask), sobre(*ask, env={"SOBRE_SYSFS_ROOT": root})
+    packed = sobre(*ask, "--weights", "packed", env={"SOBRE_SYSFS_ROOT": root})
+    mapped = sobre(*ask, "--weights", "mapped")
+    note = b"read from the file in each step"
+    case("tight memory: the same words, and a note",
+         free.code == 0 and free.out == small.out and note in small.err and note not in free.err, small)
+    case("--weights packed and mapped: the same words, no note", free.out == packed.out == mapped.out and
+         note not in packed.err + mapped.err, packed)
+
+
 def scores(room, model):
     text = os.path.join(room, "text")
     with open(text, "w") as f:
@@ -331,6 +348,7 @@ def main():
         outputs(model)
         signals(model)
         measured(room, model)
+        tight(room, model)
         scores(room, model)
     finally:
         shutil.rmtree(room, ignore_errors=True)

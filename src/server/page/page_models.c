@@ -9,7 +9,7 @@
 #include "server/models.h"
 #include "server/page/page_in.h"
 #include "store/catalog.h"
-#include "store/machine.h"
+#include "base/machine.h"
 
 enum { MAX_LISTED = 256, PULL_MS = 250 };
 

@@ -278,8 +278,31 @@ static void test_memory(void **state)
     end(m);
     o.max_mem = (48 << 20) + takes / 2;
     o.n_given = 0;
+    o.engine.weights = SB_WEIGHTS_PACKED;
     m = start(&o);
     assert_int_equal(refusal(m, "two", true), SB_NO_MEMORY);
+    end(m);
+}
+
+/* A model whose packed copy does not fit is read from its file, unless somebody said otherwise. */
+static void test_tight_memory(void **state)
+{
+    (void)state;
+    sb_model_info packed, mapped;
+    sb_models_opts o = usual();
+    sb_models *m = start(&o);
+    sb_held *h = hold(m, "one");
+    assert_true(sb_models_find(m, "one", &packed));
+    assert_false(sb_engine_is_mapped(sb_chat_engine(sb_held_chat(h))));
+    sb_held_release(h, (double)NAN);
+    end(m);
+    o.max_mem = (48 << 20) + packed.memory_bytes - 1;
+    m = start(&o);
+    h = hold(m, "one");
+    assert_true(sb_models_find(m, "one", &mapped));
+    assert_true(sb_engine_is_mapped(sb_chat_engine(sb_held_chat(h))));
+    assert_true(mapped.memory_bytes < packed.memory_bytes);
+    sb_held_release(h, (double)NAN);
     end(m);
 }
 
@@ -376,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_idle_goes),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_tight_memory),
         cmocka_unit_test(test_leave),
         cmocka_unit_test(test_stop_tells_who_waits),
         cmocka_unit_test(test_users_of_models_that_go),

@@ -14,7 +14,7 @@
 
 #include "store/catalog.h"
 #include "store/hub.h"
-#include "store/machine.h"
+#include "base/machine.h"
 #include "store/pin.h"
 #include "store/source.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * machine.c - /proc/meminfo and the control groups from the process's own up to the top. */
-#include "store/machine.h"
+#include "base/machine.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
  *             (containers, services), so that an advice fits where it is read.
  * Errors      SB_IO when /proc/meminfo cannot be read or says nothing.
  * Threads     Any. */
-#ifndef SB_STORE_MACHINE_H
-#define SB_STORE_MACHINE_H
+#ifndef SB_BASE_MACHINE_H
+#define SB_BASE_MACHINE_H
 #include "base/base.h"
 
 typedef struct sb_machine_memory {
