@@ -99,6 +99,13 @@ sb_status sb_map_open(sb_map *out, const char *path, sb_error *err)
     return s;
 }
 
+sb_status sb_map_open_fd(sb_map *out, int fd, const char *path, sb_error *err)
+{
+    char shown[SHOWN_PATH_BYTES];
+    sb_path_escape(shown, sizeof shown, path);
+    return map_fd(out, fd, shown, err);
+}
+
 void sb_map_close(sb_map *m)
 {
     if (!m) return;
@@ -166,13 +173,35 @@ sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err)
     return SB_FAIL(err, SB_IO, "%s: changed or cut short while in use; load it again", shown);
 }
 
-/* Without libc's mmap(): a handler may not call it, and the thread sanitizer takes it for a write
- * to the page that the other threads read. */
+bool sb_map_populate(const sb_map *m, size_t off, size_t n)
+{
+#ifdef MADV_POPULATE_READ
+    // Refused as unknown by kernels before 5.14: then pages come as they are read.
+    return madvise((void *)(uintptr_t)(m->p + off), n, MADV_POPULATE_READ) == 0 ||
+           (errno != EFAULT && errno != EHWPOISON);
+#else
+    (void)m, (void)off, (void)n;
+    return true;
+#endif
+}
+
+/* Fresh memory over n bytes at p. Without libc's mmap(): a handler may not call it, and the thread
+ * sanitizer takes it for a write to the pages that the other threads read. */
+static bool map_over(void *p, size_t n, int prot)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    const long got = syscall(SYS_mmap, p, n, prot, flags, -1, 0);
+    return got == (long)(uintptr_t)p;
+}
+
+unsigned char *sb_map_detach(const sb_map *m, size_t off, size_t n)
+{
+    unsigned char *p = (unsigned char *)(uintptr_t)m->p + off;
+    return map_over(p, n, PROT_READ | PROT_WRITE) ? p : NULL;
+}
+
 bool sb_map_patch(const void *at)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    void *p = (void *)((uintptr_t)at & ~(page - 1));
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-    const long got = syscall(SYS_mmap, p, (size_t)page, PROT_READ, flags, -1, 0);
-    return got == (long)(uintptr_t)p;
+    return map_over((void *)((uintptr_t)at & ~(page - 1)), (size_t)page, PROT_READ);
 }

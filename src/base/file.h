@@ -21,6 +21,9 @@ typedef struct sb_map {
 } sb_map;
 
 sb_status sb_map_open(sb_map *out, const char *path, sb_error *err) SB_MUST_USE;
+/* The same of an open descriptor, which is the map's from then on; on failure it stays the
+ * caller's. */
+sb_status sb_map_open_fd(sb_map *out, int fd, const char *path, sb_error *err) SB_MUST_USE;
 void sb_map_close(sb_map *m);
 /* Gives the resident pages wholly inside [off, off+n) back to the page cache; reads stay valid. */
 void sb_map_drop(const sb_map *m, size_t off, size_t n);
@@ -30,6 +33,12 @@ void sb_map_want(const sb_map *m, size_t off, size_t n);
  * half the work of faulting its pages in, and a file cut short is an error, not a signal. False
  * when not all of it could be read. Any thread. */
 bool sb_map_read(const sb_map *m, size_t off, void *dst, size_t n) SB_MUST_USE;
+/* Faults [off, off+n) in at once, which is cheaper than page by page; both are whole pages. False
+ * when the file does not have them any more: reading them would raise SIGBUS. */
+bool sb_map_populate(const sb_map *m, size_t off, size_t n) SB_MUST_USE;
+/* Puts fresh memory, zeroed and writable, where [off, off+n) of the file was; both are whole pages.
+ * NULL without memory. Whoever reads there meanwhile sees either. */
+unsigned char *sb_map_detach(const sb_map *m, size_t off, size_t n);
 /* SB_IO when the file is no longer what was opened (shorter, or written to); path is for the line.
  * One system call. */
 sb_status sb_map_check(const sb_map *m, const char *path, sb_error *err) SB_MUST_USE;

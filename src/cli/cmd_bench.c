@@ -20,7 +20,7 @@
 
 typedef struct bench {
     const sb_cli *c;
-    sb_buf path;
+    sb_buf path, record;
     sb_pool *pool;
     sb_model *model;
     sb_engine *engine;
@@ -50,6 +50,7 @@ static void bench_deinit(bench *b)
     sb_free(b->spans);
     sb_free(b->sessions);
     sb_free(b->ids);
+    sb_buf_deinit(&b->record);
     sb_buf_deinit(&b->path);
 }
 
@@ -82,6 +83,7 @@ static sb_status bench_open(bench *b, sb_error *err)
     sb_engine_opts o =
         sb_cli_engine_opts(b->c->args, n_ctx, most < SB_MAX_BATCH_ROWS ? most : SB_MAX_BATCH_ROWS);
     o.n_sessions = b->n_streams;
+    SB_TRY(sb_cli_pack_cache(b->c->args, v[SB_OPT_model].s, &b->record, &o, err));
     sb_memory_plan plan;
     SB_TRY(sb_engine_plan_memory(b->model, &o, sb_pool_n_threads(b->pool), &plan, err));
     SB_TRY(sb_engine_new(&b->engine, b->model, b->pool, &o, err));
@@ -252,7 +254,10 @@ static sb_status report(const bench *b, const outcome *o, sb_error *err)
         "int8_peak_pct", int8_peak_pct(o), "precision",
         b->c->args->v[SB_OPT_precision].i ? "exact" : "fast", "kv",
         sb_kv_name(sb_cli_kv(b->c->args)), "kernels", sb_level_name(sb_engine_level(b->engine)),
-        "weights", sb_engine_is_mapped(b->engine) ? "mapped" : "packed");
+        "weights",
+        sb_engine_has_cache(b->engine)   ? "cached"
+        : sb_engine_is_mapped(b->engine) ? "mapped"
+                                         : "packed");
     return sb_json_print(b->c->out, j, err);
 }
 
@@ -285,6 +290,7 @@ sb_status sb_cmd_bench(const sb_cli *c, sb_error *err)
 {
     bench b = {.c = c};
     sb_buf_init(&b.path, SB_MAX_PATH_BYTES, "path of a model");
+    sb_buf_init(&b.record, SB_MAX_PATH_BYTES * 32, "hashes of a model");
     sb_status s = bench_open(&b, err);
     if (s == SB_OK)
         s = measure(&b, "prefill", (int32_t)c->args->v[SB_OPT_prompt].i, SB_MAX_BATCH_ROWS, 1, err);

@@ -21,6 +21,7 @@ void sb_host_init(sb_host *h, const sb_args *a)
     *h = (sb_host){.args = a, .begin_ns = sb_now_ns()};
     h->name = a->v[SB_OPT_model].set ? a->v[SB_OPT_model].s : default_model;
     sb_buf_init(&h->path, SB_MAX_PATH_BYTES, "path of a model");
+    sb_buf_init(&h->record, SB_MAX_PATH_BYTES * 32, "hashes of a model");
     sb_buf_init(&h->template_file, SB_MAX_TEMPLATE_BYTES, "chat template");
 }
 
@@ -31,6 +32,7 @@ void sb_host_close(sb_host *h)
     sb_meter_close(h->meter);
     sb_pool_free(h->pool);
     sb_buf_deinit(&h->template_file);
+    sb_buf_deinit(&h->record);
     sb_buf_deinit(&h->path);
 }
 
@@ -101,6 +103,7 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     sb_engine_opts eo = sb_cli_engine_opts(a, n_ctx, SB_MAX_BATCH_ROWS);
     eo.on_pack = show_pack;
     eo.pack_ctx = h;
+    SB_TRY(sb_cli_pack_cache(a, h->name, &h->record, &eo, err));
     const sb_chat_opts o = {
         .engine = eo, .pool = h->pool, .shares = h->shares, .template_text = template_text};
     sb_bar_begin(&h->bar, "loading", SB_BAR_BYTES);

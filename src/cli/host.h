@@ -15,7 +15,7 @@
 typedef struct sb_host {
     const sb_args *args;
     const char *name; /* the model as it was asked for */
-    sb_buf path, template_file;
+    sb_buf path, record, template_file;
     sb_pool *pool;
     sb_meter *meter;
     sb_shares *shares;

@@ -7,6 +7,7 @@
 
 #include "base/machine.h"
 #include "base/utf8.h"
+#include "store/pin.h"
 #include "store/store.h"
 
 sb_status sb_cli_model_path(const char *what, sb_buf *out, sb_error *err)
@@ -71,6 +72,35 @@ sb_status sb_cli_read_text(const char *word, sb_buf *out, sb_error *err)
     if (good == out->n) return SB_OK;
     return SB_FAIL(err, SB_INVALID, "%s: byte %zu (0x%02x) is not UTF-8: convert the text first",
                    from_stdin ? "standard input" : "the text", good, (unsigned char)out->p[good]);
+}
+
+static void say_note(void *ctx, const char *line)
+{
+    (void)ctx;
+    sb_term_say("%s", line);
+}
+
+bool sb_cli_wants_pack_cache(const sb_args *a)
+{
+    const char *env = getenv("SOBRE_PACK_CACHE");
+    return a->v[SB_OPT_pack_cache].set || a->v[SB_OPT_serve_pack_cache].set ||
+           (env && env[0] && strcmp(env, "0") != 0);
+}
+
+sb_status sb_cli_pack_cache(const sb_args *a, const char *what, sb_buf *record, sb_engine_opts *o,
+                            sb_error *err)
+{
+    sb_store *store = NULL;
+    if (!sb_cli_wants_pack_cache(a)) return SB_OK;
+    sb_buf_clear(record);
+    SB_TRY(sb_store_open(&store, NULL, err));
+    const sb_status s = sb_pin_record(store, what, record, err);
+    sb_store_close(store);
+    SB_TRY(s);
+    o->cache = SB_CACHE_WRITE;
+    o->pulled_as = record->n ? record->p : NULL;
+    o->on_note = say_note;
+    return SB_OK;
 }
 
 void sb_cli_weights_note(const sb_args *a, const sb_engine *e)

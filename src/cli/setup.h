@@ -18,6 +18,11 @@ sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err) SB_MUST_US
 sb_kv_type sb_cli_kv(const sb_args *a);
 /* Engine options with one session; n_ctx and n_rows as given. */
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows);
+bool sb_cli_wants_pack_cache(const sb_args *a);
+/* The file of packed weights of model `what`, where --pack-cache or SOBRE_PACK_CACHE asks for it;
+ * record: what was recorded of the model, borrowed by *o. */
+sb_status sb_cli_pack_cache(const sb_args *a, const char *what, sb_buf *record, sb_engine_opts *o,
+                            sb_error *err) SB_MUST_USE;
 /* Says when there was no memory for a packed copy of the weights and nobody asked for none. */
 void sb_cli_weights_note(const sb_args *a, const sb_engine *e);
 /* Says what of a model's file is not used: bytes behind its data, tensors nobody knows. */

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/machine.h"
-#include "engine/internal.h"
+#include "engine/pack_cache.h"
 #include "kernels/pack.h"
 
 #include <string.h>
@@ -27,6 +27,7 @@ static sb_status check_opts(const sb_engine_opts *o, sb_error *err)
         if (range[i].v < 1 || range[i].v > range[i].max)
             return SB_FAIL(err, SB_INVALID, "%s: %d is outside 1..%d", range[i].name, range[i].v,
                            range[i].max);
+    if (o->cache > SB_CACHE_WRITE) return SB_FAIL(err, SB_INVALID, "unknown use of packed weights");
     if (o->weights > SB_WEIGHTS_MAPPED)
         return SB_FAIL(err, SB_INVALID, "unknown way to keep weights");
     if (o->kv >= SB_KV_TYPE_COUNT) return SB_FAIL(err, SB_INVALID, "unknown KV type");
@@ -204,8 +205,9 @@ static sb_status open_engine(sb_engine *e, sb_error *err)
     SB_TRY(prepare(e, err));
     sb_kernels_init(&e->kern, e->opts.cap);
     sizes z = measure(e);
-    e->mapped = e->opts.weights == SB_WEIGHTS_MAPPED || !fits(e, &z);
-    if (e->mapped) z = measure(e);
+    sb_pack_cache_open(e); // pages of a file: memory that the kernel may take back
+    e->mapped = !e->cache && (e->opts.weights == SB_WEIGHTS_MAPPED || !fits(e, &z));
+    if (e->mapped || e->cache) z = measure(e);
     SB_TRY(sb_arena_init(&e->panels, z.panels, err));
     SB_TRY(sb_arena_init(&e->work, z.work, err));
     sb_engine_layout_weights(e, &e->panels);
@@ -214,6 +216,7 @@ static sb_status open_engine(sb_engine *e, sb_error *err)
     if (!e->logits) return SB_FAIL(err, SB_NO_MEMORY, "logits: out of memory");
     SB_TRY(sb_kv_open(e, err));
     SB_TRY(sb_engine_pack(e, err));
+    e->opts.pulled_as = NULL; // borrowed until here
     count_work(e);
     return sb_gguf_check(e->model->gguf, err);
 }
@@ -242,6 +245,7 @@ void sb_engine_free(sb_engine *e)
     sb_big_free(e->logits, e->logits_bytes);
     sb_arena_deinit(&e->work);
     sb_arena_deinit(&e->panels);
+    sb_pack_cache_close(e->cache);
     free_tables(e);
     sb_free(e);
 }
@@ -254,6 +258,11 @@ sb_level sb_engine_level(const sb_engine *e)
 const sb_model *sb_engine_model(const sb_engine *e)
 {
     return e->model;
+}
+
+bool sb_engine_has_cache(const sb_engine *e)
+{
+    return e->cache != NULL;
 }
 
 bool sb_engine_is_mapped(const sb_engine *e)

@@ -29,6 +29,10 @@ typedef enum sb_precision { SB_FAST, SB_EXACT } sb_precision;
  * PACKED where it fits. */
 typedef enum sb_weights { SB_WEIGHTS_AUTO, SB_WEIGHTS_PACKED, SB_WEIGHTS_MAPPED } sb_weights;
 
+/* The packed copy of a model's weights in a file beside it, MODEL.packed (pack_cache.h). WRITE
+ * makes one when there is none that fits. */
+typedef enum sb_cache_use { SB_CACHE_NONE, SB_CACHE_READ, SB_CACHE_WRITE } sb_cache_use;
+
 typedef struct sb_engine_opts {
     sb_precision precision; /* exact: float32 on unpacked weights */
     sb_kv_type kv;
@@ -48,6 +52,15 @@ typedef struct sb_engine_opts {
      * (SB_CANCELLED). May be NULL. */
     bool (*on_pack)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
     void *pack_ctx;
+    sb_cache_use cache;
+    /* What was recorded of the model when it was pulled, or NULL: the file of another record is not
+     * used. Borrowed by sb_engine_new(). */
+    const char *pulled_as;
+    uint64_t cache_max_bytes; /* of that file; 0: SB_MAX_PACK_CACHE_MB */
+    /* One line for people: a file that is not used, was damaged, or was not written. On the thread
+     * that makes the engine or the step. May be NULL. */
+    void (*on_note)(void *ctx, const char *line);
+    void *note_ctx;
 } sb_engine_opts;
 
 typedef struct sb_engine sb_engine;
@@ -70,6 +83,8 @@ sb_level sb_engine_level(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);
 /* True when the weights are not packed. */
 bool sb_engine_is_mapped(const sb_engine *e);
+/* True when they come from the file of packed weights. */
+bool sb_engine_has_cache(const sb_engine *e);
 
 /* owner: who pays for the session's work (not 0). */
 sb_status sb_session_open(sb_session **out, sb_engine *e, uint64_t owner,

@@ -7,7 +7,7 @@
  * are done, whoever did them. A barrier was refused: it waits for every thread, also for one that
  * still sleeps or has nothing to do, and a worker that overslept the gap between two steps cost an
  * eighth of a step of one row. */
-#include "engine/internal.h"
+#include "engine/pack_cache.h"
 #include "kernels/pack.h"
 
 #include <string.h>
@@ -153,6 +153,23 @@ static void run_mapped(sb_engine *e, int32_t w, sb_mm *mm, const sb_product *d, 
     }
 }
 
+/* The same panels from a file that has not been looked at everywhere: run by run, so that a product
+ * finds in its cache what was just summed. */
+static void run_unseen(sb_engine *e, int32_t w, sb_mm *mm, const sb_product *d)
+{
+    const sb_packed *p = &e->packed[w];
+    const int32_t end = d->first + d->n;
+    for (int32_t at = d->first, to; at < end; at = to) {
+        to = sb_pack_cache_touch(e, w, at);
+        if (to > end) to = end;
+        if (atomic_load_explicit(&e->unread, memory_order_relaxed)) return;
+        mm->w = p->panels + (size_t)at * p->panel_bytes;
+        mm->y = d->y + (size_t)(at - d->first) * SB_PANEL;
+        mm->n_panel = to - at;
+        e->kern.matmul[p->format][d->act](mm);
+    }
+}
+
 void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *d, int i_thread)
 {
     const sb_packed *p = &e->packed[w];
@@ -164,6 +181,8 @@ void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *
                 .n_row = d->n_row};
     if (e->mapped) {
         run_mapped(e, w, &mm, d, &e->benches[i_thread]);
+    } else if (e->cache && !sb_pack_cache_all_seen(e->cache)) {
+        run_unseen(e, w, &mm, d);
     } else {
         mm.w = p->panels + (size_t)d->first * p->panel_bytes;
         mm.y = d->y;

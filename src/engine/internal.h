@@ -10,7 +10,7 @@
 
 /* A weight as the kernels read it: panels of a matrix, or the float32 values of a vector. */
 typedef struct sb_packed {
-    unsigned char *panels; /* NULL when MAPPED */
+    unsigned char *panels; /* NULL when MAPPED; read only when from a cache */
     size_t panel_bytes;
     int32_t n_panel;
     sb_format format; /* of the panels */
@@ -18,13 +18,8 @@ typedef struct sb_packed {
     const float *vec;
 } sb_packed;
 
-/* What a thread packs with: a panel's rows as the file has them, and as float32 (NULL when not
- * exact). When MAPPED also room for the panels of one product at a time. */
-typedef struct sb_bench {
-    unsigned char *rows;
-    float *f32;
-    unsigned char *panels;
-} sb_bench;
+typedef struct sb_pack_cache sb_pack_cache;
+typedef struct sb_bench sb_bench; /* weights.h */
 
 /* A buffer of the plan: float32 rows, and beside them rows as a product reads them. */
 typedef struct sb_rows {
@@ -131,12 +126,14 @@ struct sb_engine {
     atomic_int *split_done; /* [SB_SPLIT_UNITS] 0 between jobs */
     uint64_t *own_ns;       /* [n_threads][n_rows] time per span */
     sb_batch batch;
-    atomic_int *next;   /* [n_jobs][n_threads + 1] pieces taken of each share, pieces done */
-    atomic_bool broken; /* a logit of this step is not finite */
-    atomic_bool unread; /* the file did not give rows that this step needed */
-    bool mapped;        /* weights are not packed */
-    sb_bench *benches;  /* [n_threads] when mapped */
-    size_t bench_bytes; /* of a bench's panels */
+    atomic_int *next;      /* [n_jobs][n_threads + 1] pieces taken of each share, pieces done */
+    atomic_bool broken;    /* a logit of this step is not finite */
+    atomic_bool unread;    /* the file did not give rows that this step needed */
+    bool mapped;           /* weights are not packed */
+    sb_pack_cache *cache;  /* where the panels are when they come from a file, or NULL */
+    uint64_t matrix_bytes; /* of all panels */
+    sb_bench *benches;     /* [n_threads] when mapped */
+    size_t bench_bytes;    /* of a bench's panels */
     sb_arena panels, work;
     struct sb_prefix *prefix; /* asked for pages when none is free, or NULL */
     int32_t n_open;
@@ -144,21 +141,6 @@ struct sb_engine {
     sb_work_record record;
     uint64_t ops_per_row, head_ops, head_bytes, body_bytes;
 };
-
-/* Product formats: what a weight's panels hold and what its input must be. */
-sb_format sb_engine_panel_format(const sb_engine *e, const sb_weight *w);
-sb_act sb_engine_act(const sb_engine *e, const sb_weight *w);
-
-/* weights.c: marks, lays out and packs. Layout works on a measuring arena, too, and takes nothing
- * for matrices when e->mapped. */
-void sb_engine_mark_weights(sb_engine *e);
-void sb_engine_layout_weights(sb_engine *e, sb_arena *a);
-void sb_engine_layout_benches(sb_engine *e, sb_arena *a);
-sb_status sb_engine_pack(sb_engine *e, sb_error *err) SB_MUST_USE;
-/* Panel `panel` of weight i into dst; false when the file did not give its rows. Any thread, with a
- * bench of its own. */
-bool sb_engine_pack_panel(const sb_engine *e, int32_t i, int32_t panel, const sb_bench *b,
-                          unsigned char *dst);
 
 /* jobs.c: cuts the plan into jobs. */
 sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err) SB_MUST_USE;

@@ -5,7 +5,7 @@
  * keys and values and quantises it for the product that follows: the data is hot, and two barriers
  * go. */
 #include "base/alloc.h"
-#include "engine/internal.h"
+#include "engine/weights.h"
 
 static bool is_row_local(sb_op op)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * step.c - one step: spans checked, rows laid out, run, recorded. */
 #include "base/clock.h"
-#include "engine/internal.h"
+#include "engine/pack_cache.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -144,6 +144,10 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
     SB_TRY(check_and_acquire(e, spans, n_spans, err));
     fill_rows(e, spans, n_spans);
     sb_engine_exec(e);
+    if (e->cache && sb_pack_cache_settle(e)) {
+        sb_engine_clear_tops(e);
+        sb_engine_exec(e);
+    }
     sb_status unchanged = sb_gguf_check(e->model->gguf, err);
     if (unchanged == SB_OK && atomic_load(&e->unread))
         unchanged = SB_FAIL(err, SB_IO, "the model's file cannot be read");

@@ -7,7 +7,7 @@
  * mapping, 32 rows at once were 32 streams of cache misses and a page fault every few of them:
  * twice the time, and both copies in memory. */
 #include "base/alloc.h"
-#include "engine/internal.h"
+#include "engine/pack_cache.h"
 #include "kernels/pack.h"
 
 #include <string.h>
@@ -47,7 +47,8 @@ void sb_engine_layout_weights(sb_engine *e, sb_arena *a)
             p->format = sb_engine_panel_format(e, w);
             p->panel_bytes = sb_pack_panel_bytes(p->format, w->k);
             p->n_panel = (int32_t)((w->n_row + SB_PANEL - 1) / SB_PANEL);
-            if (!e->mapped) p->panels = sb_arena_take(a, (size_t)p->n_panel, p->panel_bytes);
+            if (!e->mapped && !e->cache)
+                p->panels = sb_arena_take(a, (size_t)p->n_panel, p->panel_bytes);
         } else if (w->n_row == 1) {
             p->vec = sb_arena_take(a, (size_t)w->k, sizeof(float));
         }
@@ -98,7 +99,7 @@ typedef struct pack_ctx {
     sb_engine *e;
     atomic_long next;
     long n_panels;
-    uint64_t all_bytes;
+    uint64_t all_bytes; /* that are reported: twice the panels' when they are written, too */
     atomic_bool no_memory, unread, given_up;
 } pack_ctx;
 
@@ -127,13 +128,20 @@ bool sb_engine_pack_panel(const sb_engine *e, int32_t i, int32_t panel, const sb
     return true;
 }
 
+static bool writes_cache(const sb_engine *e)
+{
+    return e->opts.cache == SB_CACHE_WRITE && e->opts.precision == SB_FAST && !e->mapped &&
+           !e->cache && e->model->gguf && sb_gguf_map(e->model->gguf, 0)->fd >= 0;
+}
+
 /* False when nobody waits for the rest. */
 static bool report(const pack_ctx *c, long n_done)
 {
     const sb_engine_opts *o = &c->e->opts;
     if (!o->on_pack) return true;
     const double share = (double)n_done / (double)c->n_panels;
-    return o->on_pack(o->pack_ctx, (uint64_t)(share * (double)c->all_bytes), c->all_bytes);
+    const double done = share * (double)c->e->matrix_bytes;
+    return o->on_pack(o->pack_ctx, (uint64_t)done, c->all_bytes);
 }
 
 /* Panels [first, first + PACK_RUN) of all. */
@@ -197,14 +205,15 @@ sb_status sb_engine_pack(sb_engine *e, sb_error *err)
     for (int32_t i = 0; i < e->model->n_weights; i++) {
         const sb_packed *p = &e->packed[i];
         c.n_panels += p->is_matrix ? p->n_panel : 0;
-        c.all_bytes += p->is_matrix ? (uint64_t)p->n_panel * p->panel_bytes : 0;
+        e->matrix_bytes += p->is_matrix ? (uint64_t)p->n_panel * p->panel_bytes : 0;
     }
+    c.all_bytes = e->matrix_bytes * (writes_cache(e) ? 2 : 1);
     atomic_store(&c.unread, !copy_vectors(e));
-    if (!e->mapped) sb_pool_run(e->pool, pack_job, &c);
+    if (!e->mapped && !e->cache) sb_pool_run(e->pool, pack_job, &c);
     if (atomic_load(&c.no_memory))
         return SB_FAIL(err, SB_NO_MEMORY, "packing weights: out of memory");
     if (atomic_load(&c.given_up)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
-    if (!atomic_load(&c.unread)) return SB_OK;
+    if (!atomic_load(&c.unread)) return writes_cache(e) ? sb_pack_cache_write(e, err) : SB_OK;
     SB_TRY(sb_gguf_check(e->model->gguf, err)); // says which file, when it was cut short
     return SB_FAIL(err, SB_IO, "packing weights: the model's file cannot be read");
 }

@@ -33,6 +33,8 @@ typedef struct sb_models_opts {
     void (*on_loaded)(void *ctx, const char *id, uint64_t load_ns, uint64_t bytes,
                       int32_t n_streams);
     void (*on_failed)(void *ctx, const char *id, const sb_error *err);
+    /* Of its file of packed weights; on the thread of a step, too. */
+    void (*on_note)(void *ctx, const char *line);
     void *ctx;
 } sb_models_opts;
 

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "server/models_in.h"
 #include "server/threads.h"
+#include "store/pin.h"
 #include "base/machine.h"
 
 enum {
@@ -236,14 +237,17 @@ static void leave_step(void *ctx)
 }
 
 /* Without the lock; *chat and *pool are the caller's to close on failure, too. */
-static sb_status open_chat(sb_held *e, const char *path, const plan *p, sb_chat **chat,
-                           sb_pool **pool, sb_error *err)
+static sb_status open_chat(sb_held *e, const char *path, const char *pulled_as, const plan *p,
+                           sb_chat **chat, sb_pool **pool, sb_error *err)
 {
     sb_models *m = e->m;
     SB_TRY(sb_pool_new(pool, m->o.n_threads, err));
     sb_engine_opts eo = p->eo;
     eo.on_pack = on_pack;
     eo.pack_ctx = e;
+    eo.pulled_as = pulled_as;
+    eo.on_note = m->o.on_note;
+    eo.note_ctx = m->o.ctx;
     const sb_chat_opts o = {
         .engine = eo,
         .pool = *pool,
@@ -271,12 +275,15 @@ static sb_status load(sb_held *e, sb_error *err)
     sb_models *m = e->m;
     sb_chat *chat = NULL;
     sb_pool *pool = NULL;
-    sb_buf path;
+    sb_buf path, record;
     plan p = {0};
     const uint64_t begin_ns = sb_now_ns();
     sb_models_tell_part(e, 0);
     sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of a model");
+    sb_buf_init(&record, SB_MAX_PATH_BYTES * 32, "hashes of a model");
     sb_status s = sb_store_resolve(m->o.store, e->what, &path, err);
+    if (s == SB_OK && m->o.engine.cache != SB_CACHE_NONE)
+        s = sb_pin_record(m->o.store, e->what, &record, err);
     if (s == SB_OK) s = plan_load(e, path.p, &p, err);
     if (s == SB_OK) {
         (void)pthread_mutex_lock(&m->lock);
@@ -287,8 +294,9 @@ static sb_status load(sb_held *e, sb_error *err)
             m->n_loaded++;
         }
         (void)pthread_mutex_unlock(&m->lock);
-        if (s == SB_OK) s = open_chat(e, path.p, &p, &chat, &pool, err);
+        if (s == SB_OK) s = open_chat(e, path.p, record.n ? record.p : NULL, &p, &chat, &pool, err);
     }
+    sb_buf_deinit(&record);
     sb_buf_deinit(&path);
     (void)pthread_mutex_lock(&m->lock);
     if (s == SB_OK) {

@@ -241,6 +241,15 @@ static void on_failed(void *ctx, const char *id, const sb_error *err)
     tell_started(sv, err);
 }
 
+static void on_note(void *ctx, const char *line)
+{
+    sb_server *sv = ctx;
+    sb_journal_line l;
+    sb_journal_begin(&l, "packed-weights");
+    sb_journal_text(&l, "what", (sb_str){line, strlen(line)});
+    sb_journal_end(sv->journal, &l);
+}
+
 /* ---- opening ---- */
 
 /* Where a handed-over socket listens; false: on this machine alone. */
@@ -314,6 +323,7 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
                               .shares = sv->shares,
                               .on_loaded = on_loaded,
                               .on_failed = on_failed,
+                              .on_note = on_note,
                               .ctx = sv};
     return sb_models_new(&sv->models, &m, err);
 }

@@ -124,6 +124,17 @@ sb_status sb_pin_write(const sb_store *s, const sb_pin *p, sb_error *err)
     return st;
 }
 
+sb_status sb_pin_record(const sb_store *s, const char *name, sb_buf *out, sb_error *err)
+{
+    sb_pin p;
+    sb_status st = SB_OK;
+    if (!sb_store_name_ok(name) || sb_pin_read(s, name, &p, NULL) != SB_OK) return SB_OK;
+    for (size_t i = 0; st == SB_OK && i < p.n_files; i++)
+        st = sb_buf_addf(out, err, "%s ", p.files[i].sha256);
+    sb_pin_deinit(&p);
+    return st;
+}
+
 bool sb_pin_same(const sb_pin *a, const sb_pin *b)
 {
     if (a->n_files != b->n_files) return false;

@@ -40,6 +40,10 @@ sb_status sb_pin_read(const sb_store *s, const char *name, sb_pin *out, sb_error
 sb_status sb_pin_parse(const char *text, size_t n, const char *name, sb_pin *out,
                        sb_error *err) SB_MUST_USE;
 sb_status sb_pin_write(const sb_store *s, const sb_pin *p, sb_error *err) SB_MUST_USE;
+/* Appends the hashes of a model's files, as recorded when it was pulled; nothing when it was not,
+ * or when `name` is a path. */
+sb_status sb_pin_record(const sb_store *s, const char *name, sb_buf *out,
+                        sb_error *err) SB_MUST_USE;
 /* The same files: as many, with the same sizes and hashes. */
 bool sb_pin_same(const sb_pin *a, const sb_pin *b);
 #endif

@@ -294,6 +294,31 @@ def tight(room, model):
          note not in packed.err + mapped.err, packed)
 
 
+def second_start(room, model):
+    """Packed weights in a file: made once, used, replaced when they are not this model's."""
+    folder = os.path.join(room, "cache")
+    os.mkdir(folder)
+    copy = os.path.join(folder, "m.gguf")
+    shutil.copy(model, copy)
+    ask = ["run", "-m", copy, "--raw", "-n", "8", "--temp", "0", "x"]
+    plain = sobre(*ask)
+    case("no file of packed weights unless asked for", os.listdir(folder) == ["m.gguf"])
+    first, second = sobre(*ask, "--pack-cache"), sobre(*ask, env={"SOBRE_PACK_CACHE": "1"})
+    case("one is made, and used: the same words", sorted(os.listdir(folder)) == ["m.gguf", "m.gguf.packed"] and
+         plain.code == first.code == second.code == 0 and plain.out == first.out == second.out, second)
+    d = sobre("bench", "-m", copy, "-p", "0", "-n", "2", "-r", "1", "--json", "--pack-cache")
+    case("the bench says so", json.loads(d.out)["weights"] == "cached", d)
+    with open(copy + ".packed", "r+b") as f:
+        f.write(b"broken")
+    d = sobre(*ask, "--pack-cache")
+    case("a damaged one is said and replaced", d.out == plain.out and b"m.gguf.packed: damaged: weights are packed again"
+         in d.err and b"packed" not in sobre(*ask, "--pack-cache").err, d)
+    os.utime(copy, (1, 1))
+    french = sobre(*ask, "--pack-cache", env={"LC_ALL": "fr_FR.UTF-8"})
+    case("one of another file is said, in French, too", french.out == plain.out and
+         "fait d'un autre fichier".encode() in french.err, french)
+
+
 def scores(room, model):
     text = os.path.join(room, "text")
     with open(text, "w") as f:
@@ -349,6 +374,7 @@ def main():
         signals(model)
         measured(room, model)
         tight(room, model)
+        second_start(room, model)
         scores(room, model)
     finally:
         shutil.rmtree(room, ignore_errors=True)

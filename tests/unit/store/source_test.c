@@ -251,6 +251,41 @@ static void memory(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* What a file of packed weights is held to. */
+static void records(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sobre-record-XXXXXX", command[64], hash[65] = {0};
+    sb_store *store = NULL;
+    sb_pin p;
+    sb_buf out;
+    assert_non_null(mkdtemp(dir));
+    put_file(dir, "models/x", "");
+    sb_buf_init(&out, 4096, "record");
+    assert_int_equal(sb_store_open(&store, dir, NULL), SB_OK);
+    assert_int_equal(sb_pin_record(store, "two", &out, NULL), SB_OK);
+    assert_int_equal(sb_pin_record(store, "./two.gguf", &out, NULL), SB_OK);
+    assert_int_equal(out.n, 0);
+    assert_int_equal(sb_pin_init(&p, "two", 2, NULL), SB_OK);
+    snprintf(p.source, sizeof p.source, "file:/x");
+    snprintf(p.checked, sizeof p.checked, "first");
+    for (int i = 0; i < 2; i++) {
+        memset(hash, 'a' + i, 64);
+        memcpy(p.files[i].sha256, hash, sizeof hash);
+        snprintf(p.files[i].name, sizeof p.files[i].name, "part%d", i);
+        p.files[i].bytes = 1, p.bytes++;
+    }
+    assert_int_equal(sb_pin_write(store, &p, NULL), SB_OK);
+    assert_int_equal(sb_pin_record(store, "two", &out, NULL), SB_OK);
+    assert_int_equal(out.n, 130);
+    assert_true(strncmp(out.p, p.files[0].sha256, 64) == 0 && strstr(out.p, p.files[1].sha256));
+    sb_pin_deinit(&p);
+    sb_buf_deinit(&out);
+    sb_store_close(store);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static bool only_qwen3(void *ctx, const char *arch)
 {
     (void)ctx;
@@ -272,13 +307,10 @@ static void best_of_the_catalogue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words),
-        cmocka_unit_test(bad_words),
-        cmocka_unit_test(names),
-        cmocka_unit_test(listings),
-        cmocka_unit_test(pins),
-        cmocka_unit_test(memory),
-        cmocka_unit_test(best_of_the_catalogue),
+        cmocka_unit_test(words),  cmocka_unit_test(bad_words),
+        cmocka_unit_test(names),  cmocka_unit_test(listings),
+        cmocka_unit_test(pins),   cmocka_unit_test(records),
+        cmocka_unit_test(memory), cmocka_unit_test(best_of_the_catalogue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
