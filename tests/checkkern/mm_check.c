@@ -306,7 +306,7 @@ static void check_case(mm_case c, const mm_level *levels, size_t n_level)
 
 static void check_pair(sb_format f, sb_act act, const mm_level *levels, size_t n_level)
 {
-    static const int32_t ks[2][4] = {{32, 64, 576, 2080}, {256, 512, 1536, 2304}};
+    static const int32_t ks[2][4] = {{32, 64, 576, 8224}, {256, 512, 1536, 8448}};
     static const int32_t cols[4] = {32, 64, 7, 33};
     const int32_t *k = ks[sb_format_get(f)->block_elems == 256];
     const int before = n_failed;

@@ -23,6 +23,8 @@
 #define NV_OF(mr) 4
 #define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
 #define ROWS_TILED_NAMES(name) , name##_tiled5
+#define ROWS_DEAR_MORE(name)
+#define ROWS_DEAR_NAMES(name)
 #define ROWS_DIRECT_MORE(name)                                                                     \
     ROWS(name##_first3, name, WAY_FIRST, 3)                                                        \
     ROWS(name##_first4, name, WAY_FIRST, 4)                                                        \

@@ -17,7 +17,7 @@
 #ifndef SB_KERNELS_MM_BODY_H
 #define SB_KERNELS_MM_BODY_H
 
-enum { TILE_BLOCKS = 8, ROW_BLOCK = 64, PAIR_BLOCKS = 64 };
+enum { TILE_BLOCKS = 8, ROW_BLOCK = 64, PAIR_BLOCKS = 256 };
 
 /* Eight blocks, decoded: [step][column][4 k] codes; scales, minima and pairs per half block. */
 typedef struct mm_tile {
@@ -249,27 +249,28 @@ static void groups_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, int32
     }
 }
 
-/* All rows over one panel: as one group where a kernel takes so many, for a decoding is dear, or in
- * groups of GROUP_MOST, whose outputs stay in registers (AVX-512, GOPS, eight rows in one group and
- * in two: Q6_K 447 and 390, Q4_0 668 and 668; 512 rows of Q4_0 by eight and by six: 626 and 698).
- * What lies behind the last panel of a call is fetched as well: it is the start of somebody's next
- * piece, and a fetch never faults. */
+/* All rows over one panel: as one group where a kernel takes so many, or in groups of GROUP_MOST,
+ * whose outputs stay in registers. AVX-512, eight rows in one group and in two: Q6_K 447 and 390
+ * GOPS, for its scales are dear to decode; Q4_0 668 and 668, but 361 and 380 tokens/s of eight
+ * streams (1B, two cores). What lies behind the last panel of a call is fetched as well: it is the
+ * start of somebody's next piece, and a fetch never faults. */
 static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
 {
-    _Alignas(64) int32_t pairs[PAIR_BLOCKS][2 * SB_PANEL];
+    _Alignas(64) int32_t pairs[PAIR_BLOCKS * SB_PANEL];
     const bool one = m->n_row <= kind->n_first;
     const int32_t n_group = one ? 1 : (m->n_row + GROUP_MOST - 1) / GROUP_MOST, nb = rows->blocks;
     const int32_t lines = (int32_t)(panel_bytes / 64), n_step = n_group * nb;
     rows->ahead = rows->w + panel_bytes;
     rows->ahead_lines = (lines + n_step - 1) / n_step;
-    rows->pairs = pairs[0];
+    rows->pairs = pairs;
     if (n_group == 1) { // nobody reads them again
         groups_run(kind, m, rows, n_group);
         return;
     }
-    rows->pairs_step = 2 * SB_PANEL;
-    for (; rows->b0 < nb; rows->b0 += PAIR_BLOCKS) {
-        rows->blocks = nb - rows->b0 < PAIR_BLOCKS ? nb - rows->b0 : PAIR_BLOCKS;
+    const int32_t n_half = has_halves(kind->panel) ? 2 : 1, most = PAIR_BLOCKS / n_half;
+    rows->pairs_step = n_half * SB_PANEL;
+    for (; rows->b0 < nb; rows->b0 += most) {
+        rows->blocks = nb - rows->b0 < most ? nb - rows->b0 : most;
         groups_run(kind, m, rows, n_group);
     }
 }
@@ -280,7 +281,8 @@ static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_
 static int32_t direct_most(const mm_kind *kind)
 {
     if (!DIRECT_IS_BEST) return kind->n_first;
-    return has_halves(kind->panel) || kind->panel->scales == SCALES_E8M0 ? 8 : ROW_BLOCK;
+    return has_halves(kind->panel) || kind->panel->scales == SCALES_E8M0 ? kind->n_first
+                                                                         : ROW_BLOCK;
 }
 
 static void panels_run(const sb_mm *m, const mm_kind *kind)
@@ -394,6 +396,15 @@ static void mm_bf16(const sb_mm *m)
     elements_run(m, SB_F_BF16);
 }
 
+/* What formats have whose scales are dear to decode. */
+#define DEAR_F16(x)
+#define DEAR_F16M(x)
+#define DEAR_E8M0(x) x
+#define DEAR_K32(x)
+#define DEAR_K32M(x)
+#define DEAR_K16(x) x
+#define DEAR_K16M(x) x
+
 /* The functions of every format. Tiles of one class share their kernels. */
 #define ROWS(name, panel, way, mr)                                                                 \
     static void name(const mm_rows *m)                                                             \
@@ -404,8 +415,8 @@ static void mm_bf16(const sb_mm *m)
     ROWS(name##_first1, name, WAY_FIRST, 1)                                                        \
     ROWS(name##_first2, name, WAY_FIRST, 2)                                                        \
     ROWS_DIRECT_MORE(name)                                                                         \
-    static const mm_rows_fn name##_first[] = {name##_first1,                                       \
-                                              name##_first2 ROWS_FIRST_NAMES(name)};               \
+    DEAR_##scales(ROWS_DEAR_MORE(name)) static const mm_rows_fn name##_first[] = {                 \
+        name##_first1, name##_first2 ROWS_FIRST_NAMES(name) DEAR_##scales(ROWS_DEAR_NAMES(name))}; \
     static const mm_rows_fn name##_again[] = {NULL, NULL ROWS_AGAIN_NAMES(name)};                  \
     static void name##_fill(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)             \
     {                                                                                              \

@@ -20,6 +20,8 @@
 #define KEEP(v) __asm__("" : "+x"(v))
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
+#define ROWS_DEAR_MORE(name)
+#define ROWS_DEAR_NAMES(name)
 #define ROWS_DIRECT_MORE(name)
 #define ROWS_FIRST_NAMES(name)
 #define ROWS_AGAIN_NAMES(name)

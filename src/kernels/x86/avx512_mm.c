@@ -39,14 +39,16 @@
     ROWS(name##_first4, name, WAY_FIRST, 4)                                                        \
     ROWS(name##_first5, name, WAY_FIRST, 5)                                                        \
     ROWS(name##_first6, name, WAY_FIRST, 6)                                                        \
-    ROWS(name##_first7, name, WAY_FIRST, 7)                                                        \
-    ROWS(name##_first8, name, WAY_FIRST, 8)                                                        \
+    ROWS(name##_again3, name, WAY_AGAIN, 3)                                                        \
     ROWS(name##_again4, name, WAY_AGAIN, 4)                                                        \
     ROWS(name##_again5, name, WAY_AGAIN, 5)                                                        \
     ROWS(name##_again6, name, WAY_AGAIN, 6)
-#define ROWS_FIRST_NAMES(name)                                                                     \
-    , name##_first3, name##_first4, name##_first5, name##_first6, name##_first7, name##_first8
-#define ROWS_AGAIN_NAMES(name) , NULL, name##_again4, name##_again5, name##_again6
+#define ROWS_DEAR_MORE(name)                                                                       \
+    ROWS(name##_first7, name, WAY_FIRST, 7)                                                        \
+    ROWS(name##_first8, name, WAY_FIRST, 8)
+#define ROWS_FIRST_NAMES(name) , name##_first3, name##_first4, name##_first5, name##_first6
+#define ROWS_DEAR_NAMES(name) , name##_first7, name##_first8
+#define ROWS_AGAIN_NAMES(name) , name##_again3, name##_again4, name##_again5, name##_again6
 #define CLASS_CHEAP(name) static const mm_rows_fn name##_tiled[1];
 
 typedef __m512i VI;
