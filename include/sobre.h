@@ -69,7 +69,8 @@ typedef struct sobre_model_options {
     int32_t n_ctx;      /* positions one session may hold; default: the model's own, at most 8192 */
     int32_t n_sessions; /* sessions open at once; default 1 */
     int32_t exact;      /* 1: float32 on unpacked weights (slow, the reference) */
-    int32_t kv_f32;     /* 1: keys and values in float32 instead of bfloat16 */
+    int32_t kv_f32;     /* 1: keys and values in float32, for every model; 0: in float32 where the
+                           model's matrices are floats or exact is set, else in bfloat16 */
     int32_t weights;    /* 1: a packed copy, the fastest; 2: none, each step reads the file;
                            default: packed where memory allows. The same words in any case */
 } sobre_model_options;

@@ -73,7 +73,7 @@ static sb_status open_model(sobre_model *m, const char *path, const sobre_model_
     m->n_ctx = o->n_ctx ? o->n_ctx : trained < DEFAULT_CTX ? trained : DEFAULT_CTX;
     m->n_rows = m->n_ctx < STEP_ROWS ? m->n_ctx : STEP_ROWS;
     const sb_engine_opts eo = {.precision = o->exact ? SB_EXACT : SB_FAST,
-                               .kv = o->kv_f32 || o->exact ? SB_KV_F32 : SB_KV_BF16,
+                               .kv = o->kv_f32 ? SB_KV_F32 : SB_KV_AUTO,
                                .weights = (sb_weights)o->weights,
                                .cap = sb_level_best(),
                                .n_ctx = m->n_ctx,

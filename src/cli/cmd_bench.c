@@ -253,7 +253,7 @@ static sb_status report(const bench *b, const outcome *o, sb_error *err)
         "weight_bytes", (json_int_t)o->mid.weight_bytes, "weight_gbps", weight_gbps(o),
         "int8_peak_pct", int8_peak_pct(o), "precision",
         b->c->args->v[SB_OPT_precision].i ? "exact" : "fast", "kv",
-        sb_kv_name(sb_cli_kv(b->c->args)), "kernels", sb_level_name(sb_engine_level(b->engine)),
+        sb_kv_name(sb_engine_kv(b->engine)), "kernels", sb_level_name(sb_engine_level(b->engine)),
         "weights",
         sb_engine_has_cache(b->engine)   ? "cached"
         : sb_engine_is_mapped(b->engine) ? "mapped"

@@ -183,7 +183,7 @@ static sb_status put_memory(inspection *in, sb_error *err)
     SB_TRY(sb_engine_plan_memory(in->model, &o, sb_cli_threads(a), &p, err));
     sb_json_put(in->all, "memory",
                 json_pack("{s:i, s:s, s:s, s:I, s:I, s:I}", "context", (int)n_ctx, "kv",
-                          sb_kv_name(o.kv), "precision", o.precision == SB_EXACT ? "exact" : "fast",
+                          sb_kv_name(p.kv), "precision", o.precision == SB_EXACT ? "exact" : "fast",
                           "packed_bytes", (json_int_t)p.packed_bytes, "kv_bytes",
                           (json_int_t)p.kv_bytes, "work_bytes", (json_int_t)p.work_bytes),
                 &in->ok);

@@ -104,7 +104,6 @@ static sb_status take_options(serving *s, sb_error *err)
                           .sysfs = getenv("SOBRE_SYSFS_ROOT"),
                           .notify = getenv("NOTIFY_SOCKET"),
                           .say = say_line};
-    o->engine.kv = v[SB_OPT_serve_kv].i ? SB_KV_I8 : SB_KV_BF16;
     o->engine.cache = sb_cli_wants_pack_cache(a) ? SB_CACHE_READ : SB_CACHE_NONE;
     o->engine.n_sessions = (int32_t)v[SB_OPT_parallel].i; /* 0: chosen */
     if (v[SB_OPT_max_mem].s && !sb_parse_bytes(v[SB_OPT_max_mem].s, &o->max_mem)) {

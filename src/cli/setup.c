@@ -31,10 +31,10 @@ sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err)
     return sb_pool_new(out, sb_cli_threads(a), err);
 }
 
-sb_kv_type sb_cli_kv(const sb_args *a)
+static sb_kv_type kv_type(const sb_args *a)
 {
     static const sb_kv_type in_order[] = {SB_KV_BF16, SB_KV_F32, SB_KV_I8}; /* of the option */
-    return in_order[a->v[SB_OPT_kv].i];
+    return a->v[SB_OPT_kv].set ? in_order[a->v[SB_OPT_kv].i] : SB_KV_AUTO;
 }
 
 /* What a model may take, or 0 when nobody knows. */
@@ -50,7 +50,7 @@ sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_row
     const sb_opt_value *v = a->v;
     return (sb_engine_opts){
         .precision = v[SB_OPT_precision].i ? SB_EXACT : SB_FAST,
-        .kv = sb_cli_kv(a),
+        .kv = kv_type(a),
         .weights = (sb_weights)v[SB_OPT_weights].i, /* in the option's order */
         .memory_bytes = memory_left(),
         .cap = v[SB_OPT_cpu].set ? (sb_level)v[SB_OPT_cpu].i : (sb_level)(SB_LEVEL_COUNT - 1),

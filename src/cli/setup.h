@@ -14,8 +14,6 @@ sb_status sb_cli_model_path(const char *what, sb_buf *out, sb_error *err) SB_MUS
 int sb_cli_threads(const sb_args *a);
 /* A pool of that many; the caller frees it. */
 sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err) SB_MUST_USE;
-/* How keys and values are kept. */
-sb_kv_type sb_cli_kv(const sb_args *a);
 /* Engine options with one session; n_ctx and n_rows as given. */
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows);
 bool sb_cli_wants_pack_cache(const sb_args *a);

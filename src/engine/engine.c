@@ -30,7 +30,7 @@ static sb_status check_opts(const sb_engine_opts *o, sb_error *err)
     if (o->cache > SB_CACHE_WRITE) return SB_FAIL(err, SB_INVALID, "unknown use of packed weights");
     if (o->weights > SB_WEIGHTS_MAPPED)
         return SB_FAIL(err, SB_INVALID, "unknown way to keep weights");
-    if (o->kv >= SB_KV_TYPE_COUNT) return SB_FAIL(err, SB_INVALID, "unknown KV type");
+    if (o->kv > SB_KV_AUTO) return SB_FAIL(err, SB_INVALID, "unknown KV type");
     return SB_OK;
 }
 
@@ -156,8 +156,10 @@ sb_status sb_engine_plan_memory(const sb_model *m, const sb_engine_opts *o, int 
     if (s == SB_OK) {
         e.mapped = o->weights == SB_WEIGHTS_MAPPED;
         const sizes z = measure(&e);
-        *out = (sb_memory_plan){
-            .packed_bytes = z.panels, .work_bytes = z.work, .logits_bytes = e.logits_bytes};
+        *out = (sb_memory_plan){.packed_bytes = z.panels,
+                                .kv = e.opts.kv,
+                                .work_bytes = z.work,
+                                .logits_bytes = e.logits_bytes};
         for (int32_t i = 0; i < e.n_groups; i++)
             out->kv_bytes += e.groups[i].bytes;
     }
@@ -253,6 +255,11 @@ void sb_engine_free(sb_engine *e)
 sb_level sb_engine_level(const sb_engine *e)
 {
     return e->kern.level;
+}
+
+sb_kv_type sb_engine_kv(const sb_engine *e)
+{
+    return e->opts.kv;
 }
 
 const sb_model *sb_engine_model(const sb_engine *e)

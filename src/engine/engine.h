@@ -23,6 +23,11 @@
 
 typedef enum sb_precision { SB_FAST, SB_EXACT } sb_precision;
 
+/* In options, keys and values as fits the model: float32 where all products of its layers are of
+ * floats (its matrices are F32, F16 or BF16, or precision is exact), since then nothing else is
+ * rounded; else bfloat16, whose error is far below that of the products. */
+#define SB_KV_AUTO SB_KV_TYPE_COUNT
+
 /* How matrices are kept; what is computed is the same to the last bit. PACKED: a copy in panels,
  * made once. MAPPED: no copy, each step reads the file's rows and packs them as it comes to them;
  * the file's pages are the kernel's to drop, so a step is slower and memory is nearly free. AUTO:
@@ -35,7 +40,7 @@ typedef enum sb_cache_use { SB_CACHE_NONE, SB_CACHE_READ, SB_CACHE_WRITE } sb_ca
 
 typedef struct sb_engine_opts {
     sb_precision precision; /* exact: float32 on unpacked weights */
-    sb_kv_type kv;
+    sb_kv_type kv;          /* or SB_KV_AUTO */
     sb_weights weights;
     uint64_t memory_bytes; /* for AUTO: what the engine may take; 0: nine tenths of what the
                               machine, or this process's group, has free */
@@ -70,6 +75,7 @@ typedef struct sb_session sb_session;
 typedef struct sb_memory_plan {
     uint64_t packed_bytes; /* weights in panels (none when MAPPED; AUTO is planned as PACKED) */
     uint64_t kv_bytes;     /* keys and values of all sessions, full */
+    sb_kv_type kv;         /* what they are kept as */
     uint64_t work_bytes;   /* activations and tables */
     uint64_t logits_bytes; /* address space; only rows asked for are touched */
 } sb_memory_plan;
@@ -80,6 +86,8 @@ sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const
                         sb_error *err) SB_MUST_USE;
 void sb_engine_free(sb_engine *e);
 sb_level sb_engine_level(const sb_engine *e);
+/* What keys and values are kept as; never SB_KV_AUTO. */
+sb_kv_type sb_engine_kv(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);
 /* True when the weights are not packed. */
 bool sb_engine_is_mapped(const sb_engine *e);

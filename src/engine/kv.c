@@ -68,9 +68,23 @@ static sb_status size_groups(sb_engine *e, sb_error *err)
     return SB_OK;
 }
 
+/* What SB_KV_AUTO stands for. The head is left out: nothing is kept of its product. */
+static sb_kv_type choose_type(const sb_engine *e)
+{
+    const sb_plan *p = &e->model->plan;
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        const sb_step *s = &p->steps[i];
+        for (int c = 0; s->op == SB_OP_MATMUL && c < 3; c++)
+            if (s->w[c] >= 0 && sb_engine_act(e, &e->model->weights[s->w[c]]) != SB_ACT_F32)
+                return SB_KV_BF16;
+    }
+    return SB_KV_F32;
+}
+
 sb_status sb_kv_plan(sb_engine *e, sb_error *err)
 {
     const sb_plan *p = &e->model->plan;
+    if (e->opts.kv == SB_KV_AUTO) e->opts.kv = choose_type(e);
     for (int32_t i = 0; i < p->n_kvs; i++) {
         const sb_kv_state *k = &p->kvs[i];
         const int32_t g = find_group(e, k->window);
