@@ -191,8 +191,9 @@ async def read_chunks(reader):
         await reader.readexactly(2)
 
 
-async def stream(port, body, path="/v1/chat/completions", headers=(), stop_after=None):
-    """Runs one streamed request; stop_after: breaks off after so many pieces of text."""
+async def stream(port, body, path="/v1/chat/completions", headers=(), stop_after=None, until=None):
+    """Runs one streamed request; stop_after: breaks off after so many pieces of text;
+    until: once this event is set."""
     a = Answer()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     try:
@@ -212,11 +213,11 @@ async def stream(port, body, path="/v1/chat/completions", headers=(), stop_after
             *lines, left = (left + piece).split(b"\n")
             for line in lines:
                 a.take(line)
-            if stop_after is not None and len(a.times) >= stop_after:
+            if (stop_after is not None and len(a.times) >= stop_after) or (until and until.is_set()):
                 return a
         return a
     finally:
-        writer.transport.abort() if stop_after is not None else writer.close()
+        writer.transport.abort() if stop_after is not None or until else writer.close()
 
 
 def percentile(values, p):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benches share: llama.cpp built once below build/peers, or the user's own, and where a table of figures comes from."""
+"""What the benches share: llama.cpp built once below build/peers, or the user's own, models of random weights, and where a table of figures comes from."""
 import datetime
 import os
 import pathlib
@@ -37,6 +37,18 @@ def build():
     subprocess.check_call(["cmake", "--build", str(out.parent), "-j", str(os.cpu_count()),
                            "--target", *TARGETS])
     return out
+
+
+def synthetic(what):
+    """[name, file] of a model that tools/make-model writes once."""
+    shape, kind = what.split(":")
+    path = ROOT / "build" / "models" / f"{shape}-{kind}.gguf"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        subprocess.check_call([str(ROOT / "tools" / "make-model"), shape, kind, str(part)])
+        part.rename(path)
+    return [f"{shape} {kind}, random weights", str(path)]
 
 
 def provenance():

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What speed and quality are measured with: models of random weights, charts, and the benches beside programs that
 stand for llama.cpp's."""
+import argparse
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -138,12 +141,65 @@ def quality(room):
     case("quality: an unknown format is refused with the list", d.returncode == 1 and b"IQ4_NL" in d.stderr, d)
 
 
+def bench_server():
+    """tools/bench-server as a module: its name is no Python name."""
+    path = os.path.join(ROOT, "tools", "bench-server")
+    spec = importlib.util.spec_from_loader("bench_server", importlib.machinery.SourceFileLoader("bench_server", path))
+    m = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(m)
+    return m
+
+
+def server_goals():
+    """What figures are judged by, without a server."""
+    m = bench_server()
+    o = argparse.Namespace(t=2, rounds=2)
+
+    def judged(is_small, alone=False, **other):
+        """The rows that are judged; ours is what just meets every goal of a small model unless other says otherwise."""
+        ours = {"rate1": 200, "rate8": 400, "cpu": 1, "growth": 2, **other}
+        seen = {}
+        for users in (1, 8):
+            for row, mine, theirs in ((m.RATE, ours["rate%d" % users], 100), (m.FIRST, 10, 30), (m.CPU, ours["cpu"], 2), (m.MEMORY, 100, 200)):
+                seen[users, row] = {"sobre": [mine] * 2} if alone else {"sobre": [mine] * 2, "a": [theirs] * 2, "b": [theirs] * 2}
+        seen[0, m.GROWTH] = {name: [ours["growth"] if name == "sobre" else 9] * 2 for name in seen[8, m.RATE]}
+        lines, good = m.table(o, seen, m.GOALS[is_small])
+        return good, [line.split(" | ")[0][2:] for line in lines if line.endswith("| MISSED |")], sum(line.endswith("| ok |") for line in lines)
+    case("server: all goals of a small model met", judged(True) == (True, [], 9), judged(True))
+    for key, value, row in (("rate1", 199, "1 user: tokens/s"), ("rate8", 399, "8 users: tokens/s"), ("growth", 2.1, m.GROWTH)):
+        got = judged(True, **{key: value})
+        case("server: missed: " + row, got == (False, [row], 8), got)
+    got = judged(True, cpu=1.1)
+    case("server: missed: processor time", got == (False, ["1 user: CPU s per answer", "8 users: CPU s per answer"], 7), got)
+    case("server: a larger model is judged by two", judged(False, rate8=300, cpu=9) == (True, [], 2), judged(False, rate8=300, cpu=9))
+    case("server: and misses one", judged(False, rate8=299) == (False, ["8 users: tokens/s"], 1), judged(False, rate8=299))
+    case("server: alone only the gaps are judged", judged(True, alone=True) == (True, [], 1), judged(True, alone=True))
+
+
+def server(room):
+    """tools/bench-server from end to end, beside itself in the place of llama-server."""
+    llama, out = os.path.join(room, "servers"), os.path.join(room, "SERVER.md")
+    os.makedirs(llama)
+    program(os.path.join(llama, "llama-server"), "import tempfile\nos.environ['SOBRE_HOME'] = tempfile.mkdtemp(dir=%r)\n"
+            "of = lambda name: sys.argv[sys.argv.index(name) + 1]\nassert of('-c') == ('65536' if '-np' in sys.argv else '8192')\n"
+            "os.execv(%r, ['sobre', 'serve', '-m', of('-m'), '-t', of('-t'), '--port', of('--port')])" % (room, os.path.abspath(SOBRE)))
+    d = run(sys.executable, os.path.join(ROOT, "tools", "bench-server"), "--llama-bin", llama, "--rounds", "1", "--long", "600", "-t", "1", "--out", out,
+            os.path.join(room, "q4_0.gguf"))
+    rows = {line.split(" | ")[0][2:]: line.split(" | ") for line in d.stdout.decode().splitlines() if line.count("|") == 8}
+    case("server: a row for every figure", d.returncode == 1 and len(rows) == 13 and all(float(x) > 0 for r in list(rows.values())[2:] for x in r[1:4]), d)
+    rate = rows.get("8 users: tokens/s", [""] * 6)
+    case("server: it is not four times itself", rate[5:] == [">= 4", "MISSED |"] and all(0.2 < float(x) < 4 for x in rate[4].split(", ")), rate)
+    case("server: written down", all(" | ".join(r) in open(out).read() for r in rows.values()), out)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="sobre-bench-") as room:
         models(room)
         speed(room)
         built_once(room)
         quality(room)
+        server(room)
+    server_goals()
     charts()
     product_errors()
     finish()
