@@ -14,6 +14,8 @@ void sb_kernels_fill_neon_mm(sb_kernels *k);
 void sb_kernels_fill_neon_ops(sb_kernels *k);
 void sb_kernels_fill_avx2_mm(sb_kernels *k);
 void sb_kernels_fill_avx2_ops(sb_kernels *k);
+void sb_kernels_fill_avxvnni_mm(sb_kernels *k);
+void sb_kernels_fill_avxvnni_ops(sb_kernels *k);
 void sb_kernels_fill_avx512_mm(sb_kernels *k);
 void sb_kernels_fill_avx512_ops(sb_kernels *k);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * kernels.h - the table of pure functions on arrays, its levels, and the packed layouts they read.
  *
- * Purpose     Everything that computes. A level (ref, neon, avx2, avx512) fills slots; nothing is
- *             called except through the table. ref.c is the specification: it fixes the order of
- *             additions, and every level gives the same bits unless its slot states a bound.
+ * Purpose     Everything that computes. A level (ref, neon, avx2, avxvnni, avx512) fills slots;
+ *             nothing is called except through the table. ref.c is the specification: it fixes the
+ *             order of additions, and every level gives the same bits unless its slot states a
+ *             bound.
  * Invariants  No allocation, threads, globals or logs. An output element depends only on its own
  *             row and column: never on how many rows, columns or threads share the call. So one
  *             row alone and the same row in a crowd give the same bits.
@@ -132,9 +133,10 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
       (float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n))          \
     X(int8_peak, uint64_t, (int64_t n))
 
-/* Levels, weakest first of a family of processors: X(name). neon: 64-bit ARM with dot products of
- * bytes (FEAT_DotProd). */
-#define SB_KERNEL_LEVELS(X) X(ref) X(neon) X(avx2) X(avx512)
+/* Levels, weakest first of a family of processors: X(name). A CPU need not have those below its
+ * strongest. neon: 64-bit ARM with dot products of bytes (FEAT_DotProd); avxvnni: avx2, with dot
+ * products of bytes in 256 bits; avx512 has its own, in 512. */
+#define SB_KERNEL_LEVELS(X) X(ref) X(neon) X(avx2) X(avxvnni) X(avx512)
 
 typedef enum sb_level {
 #define X(name) SB_LEVEL_##name,

@@ -44,6 +44,15 @@ static bool cpu_has_avx2(void)
                                   .xcr0 = XCR0_AVX});
 }
 
+/* The bit is in a subleaf of leaf 7, which tells in eax how many it has. */
+static bool cpu_has_avxvnni(void)
+{
+    const uint32_t avx_vnni = 1u << 4; // cpuid.h of clang 14 has no name for it
+    uint32_t a, b, c, d;
+    if (!cpu_has_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1) return false;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & avx_vnni);
+}
+
 static bool cpu_has_avx512(void)
 {
     const uint32_t ebx = (uint32_t)bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
@@ -54,9 +63,12 @@ static bool cpu_has_avx512(void)
 }
 #else
 #define cpu_has_avx2() false
+#define cpu_has_avxvnni() false
 #define cpu_has_avx512() false
 #define sb_kernels_fill_avx2_ops(k) (void)(k)
 #define sb_kernels_fill_avx2_mm(k) (void)(k)
+#define sb_kernels_fill_avxvnni_ops(k) (void)(k)
+#define sb_kernels_fill_avxvnni_mm(k) (void)(k)
 #define sb_kernels_fill_avx512_ops(k) (void)(k)
 #define sb_kernels_fill_avx512_mm(k) (void)(k)
 #endif

@@ -16,7 +16,7 @@
 
 typedef struct ck {
     const sb_kernels *ref, *k; /* the specification; the level under test */
-    const char *level;         /* "neon", "avx2", "avx512", "avx512emu" */
+    const char *level;         /* "neon", "avx2", "avxvnni", "avx512", "avx512emu" */
     const char *slot;          /* name of the running check */
     bool flush;                /* denormals are flushed (as in the pool) */
     uint64_t rng;

@@ -144,8 +144,8 @@ static void run_level(const level_run *l, const sb_kernels *ref, const options *
 static level_run native_level(sb_level level)
 {
     level_run l = {.name = sb_level_name(level)};
-    if (level > sb_level_best()) l.absent = "this CPU or system lacks the level";
     sb_kernels_init(&l.k, level);
+    if (l.k.level != level) l.absent = "this CPU or system lacks the level";
     if (level > SB_LEVEL_ref) sb_kernels_init(&l.weaker, (sb_level)(level - 1));
     return l;
 }

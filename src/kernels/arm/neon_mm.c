@@ -181,20 +181,6 @@ FLAT VF vf_exp8(const unsigned char *p)
 
 #include "kernels/vec/mm_codes.h"
 
-FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
-{
-    if (o->way == WAY_TILED) return v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v));
-    const VI u = code_get(o->p->codes, t->codes, j, t->v0 + v);
-    return dot_is_signed(o->p) ? v_sub8(u, v_set1_8(o->p->zero)) : u;
-}
-
-/* The s-th step to take of half h, or of the whole block (h < 0): nibbles of a line together. */
-FLAT int step_of(const mm_shape *o, int h, int s)
-{
-    if (h >= 0) return 4 * h + s;
-    return o->way == WAY_TILED || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
-}
-
 /* Integer products of one block, or of its half h, of all rows; with_codes: and the sums of its
  * codes. */
 FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,

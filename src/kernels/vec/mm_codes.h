@@ -99,6 +99,22 @@ FLAT bool sums_fit_bytes(panel_codes kind)
     return kind != CODES_P8 && kind != CODES_NL4;
 }
 
+/* The codes of step j, vector v of those taken: a tile has them decoded. */
+FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
+{
+    if (o->way == WAY_TILED) return v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v));
+    const VI u = code_get(o->p->codes, t->codes, j, t->v0 + v);
+    return dot_is_signed(o->p) ? v_sub8(u, v_set1_8(o->p->zero)) : u;
+}
+
+/* The s-th step to take of half h, or of the whole block (h < 0): whole blocks take both nibbles of
+ * a line together. */
+FLAT int step_of(const mm_shape *o, int h, int s)
+{
+    if (h >= 0) return 4 * h + s;
+    return o->way == WAY_TILED || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
+}
+
 /* Adds the codes of the s-th of n steps to a vector's sums: as bytes while they fit there. */
 FLAT void code_sum_add(panel_codes kind, bool is_signed, int s, int n, VI w, VI *bytes, VI *sum)
 {

@@ -2,10 +2,9 @@
  * avx512_mm.c - matmul on packed panels for CPUs with AVX-512 BW, DQ, VL and VNNI.
  *
  * How: vpdpbusd multiplies unsigned codes by signed 8-bit activations and adds four products to
- * each 32-bit lane, so every format is unsigned bytes and one integer correction. One or two rows
- * use two chains of sums, for the instruction's latency of four cycles. Refused: one vector of 16
- * columns (a broadcast for every product), and shuffling activations instead of broadcasting them
- * (10 % slower). */
+ * each 32-bit lane, so every format is unsigned bytes and one integer correction. Refused: one
+ * vector of 16 columns (a broadcast for every product), and shuffling activations instead of
+ * broadcasting them (10 % slower). */
 #include <immintrin.h>
 #include <stdbool.h>
 #include <string.h>
@@ -98,6 +97,7 @@ FLAT VI v_bcast32(const void *p)
 #define v_add8 _mm512_add_epi8
 #define v_sub8 _mm512_sub_epi8
 #define v_add32 _mm512_add_epi32
+#define v_dpbusd _mm512_dpbusd_epi32
 #define v_pair_add _mm512_dpwssd_epi32
 #define vf_load _mm512_loadu_ps
 #define vf_store _mm512_storeu_ps
@@ -161,52 +161,7 @@ FLAT VF vf_exp8(const unsigned char *p)
 
 #include "kernels/vec/mm_codes.h"
 
-FLAT VI code_step(const mm_shape *o, const mm_block *t, int j, int v)
-{
-    return o->way == WAY_TILED ? v_load(t->codes + LINE * j + V_BYTES * (t->v0 + v))
-                               : code_get(o->p->codes, t->codes, j, t->v0 + v);
-}
-
-/* The s-th step to take of half h, or of the whole block (h < 0): nibbles of a line together. */
-FLAT int step_of(const mm_shape *o, int h, int s)
-{
-    if (h >= 0) return 4 * h + s;
-    return o->way == WAY_TILED || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
-}
-
-/* Integer products of one block, or of its half h, of all rows; with_codes: and the sums of its
- * codes. */
-// NOLINTNEXTLINE(readability-function-size): its loops are unrolled
-FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
-              VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
-{
-    const int n = h < 0 ? 8 : 4, n_chain = o->mr <= 2 ? 2 : 1;
-    VI acc[2][MR_MAX][V_PER_LINE], w[V_PER_LINE], bytes[V_PER_LINE];
-    UNROLL
-    for (int s = 0; s < n; s++) {
-        const int j = step_of(o, h, s), i = s % n_chain;
-        ask_ahead(o, t, j);
-        UNROLL
-        for (int v = 0; v < o->nv; v++) {
-            w[v] = code_step(o, t, j, v);
-            if (with_codes) code_sum_add(o->p->codes, false, s, n, w[v], &bytes[v], &code_sum[v]);
-        }
-        UNROLL
-        for (int r = 0; r < o->mr; r++) {
-            const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
-            UNROLL
-            for (int v = 0; v < o->nv; v++)
-                acc[i][r][v] = _mm512_dpbusd_epi32(s < n_chain ? v_zero() : acc[i][r][v], w[v], a);
-        }
-    }
-    UNROLL
-    for (int r = 0; r < o->mr; r++) {
-        UNROLL
-        for (int v = 0; v < o->nv; v++)
-            sum[r][v] = n_chain == 2 ? v_add32(acc[0][r][v], acc[1][r][v]) : acc[0][r][v];
-    }
-}
-
+#include "kernels/vec/mm_dpbusd.h"
 #include "kernels/vec/mm_body.h"
 
 void sb_kernels_fill_avx512_mm(sb_kernels *k)

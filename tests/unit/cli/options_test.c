@@ -173,7 +173,7 @@ static void refused(void **state)
         {"sobre run x --kv f16", "one of bf16|f32"},
         {"sobre run x --kv bf", "one of bf16|f32"},
         {"sobre run x --precision bf16|f32", "one of fast|exact"},
-        {"sobre run x --cpu sse", "one of ref|neon|avx2|avx512"},
+        {"sobre run x --cpu sse", "one of ref|neon|avx2|avxvnni|avx512"},
         {"sobre run x --raw=1", "takes no value"},
         {"sobre run x --stop ''", "must not be empty"},
         {"sobre run x --model ''", "must not be empty"},
