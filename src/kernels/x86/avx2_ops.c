@@ -6,6 +6,12 @@
 #include "kernels/vec/ops_body.h"
 #include "kernels/vec/plain_body.h"
 
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* The least and the greatest of 32 values and zero; false if one is not finite (0 * x is NaN). */
 static bool block_range(const vec x[4], float *lo, float *hi)
 {
@@ -107,20 +113,24 @@ static void rope_pairs(float *x, const float *cos, const float *sin, int64_t n_p
 static uint64_t int8_peak(int64_t n)
 {
     enum { CHAINS = 6, PAIRS = 32 };
-    const __m256i b = _mm256_set1_epi8(5), one = _mm256_set1_epi16(1);
-    __m256i a[CHAINS], sum[CHAINS];
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i a[CHAINS], b = _mm256_set1_epi8(5), sum[CHAINS];
+    UNROLL
     for (int c = 0; c < CHAINS; c++) {
         a[c] = _mm256_set1_epi8(3);
         sum[c] = _mm256_setzero_si256();
+        __asm__("" : "+x"(a[c])); // else one product would do for all chains
     }
     for (int64_t i = 0; i < n; i++) {
-        for (int c = 0; c < CHAINS; c++) {
-            __asm__ volatile("" : "+x"(a[c])); // else one product would do for all rounds
+        __asm__("" : "+x"(b)); // and for all rounds
+        UNROLL
+        for (int c = 0; c < CHAINS; c++)
             sum[c] =
                 _mm256_add_epi32(sum[c], _mm256_madd_epi16(_mm256_maddubs_epi16(a[c], b), one));
-        }
     }
-    __asm__ volatile("" : : "m"(sum));
+    UNROLL
+    for (int c = 0; c < CHAINS; c++)
+        __asm__ volatile("" : : "x"(sum[c])); // as registers: as an array it would live in memory
     return (uint64_t)n * CHAINS * PAIRS;
 }
 
