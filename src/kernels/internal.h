@@ -19,21 +19,28 @@ void sb_kernels_fill_avxvnni_ops(sb_kernels *k);
 void sb_kernels_fill_avx512_mm(sb_kernels *k);
 void sb_kernels_fill_avx512_ops(sb_kernels *k);
 
-/* The parts of an A8 activation row of length k (layout in kernels.h); q starts the row. part: 0
- * the block, 1 and 2 its halves. */
+/* The parts of an A8 activation row of length k (layout in kernels.h); q starts the row, tables of
+ * four bytes for each block follow: d, s, zq. part: 0 the block, 1 and 2 its halves. */
+enum { ACT_D = 0, ACT_S = 1, ACT_ZQ = 4 };
+
+static inline int64_t act_at(int64_t k, int table, int64_t block)
+{
+    return k + 4 * (table * (k / SB_ACT_BLOCK) + block);
+}
+
 static inline const float *act_d(const unsigned char *row, int64_t k)
 {
-    return (const float *)(const void *)(row + k);
+    return (const float *)(const void *)(row + act_at(k, ACT_D, 0));
 }
 
 static inline const float *act_s(const unsigned char *row, int64_t k, int part)
 {
-    return act_d(row, k) + (1 + part) * (k / SB_ACT_BLOCK);
+    return (const float *)(const void *)(row + act_at(k, ACT_S + part, 0));
 }
 
 static inline const int32_t *act_zq(const unsigned char *row, int64_t k, int part)
 {
-    return (const int32_t *)(const void *)(act_d(row, k) + (4 + part) * (k / SB_ACT_BLOCK));
+    return (const int32_t *)(const void *)(row + act_at(k, ACT_ZQ + part, 0));
 }
 
 /* A zq of its two numbers, and z of a zq. */

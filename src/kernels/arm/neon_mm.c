@@ -200,7 +200,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
-            const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
+            const VI a = v_bcast32(t->q[r] + 4 * j);
             UNROLL
             for (int v = 0; v < o->nv; v++)
                 sum[r][v] = v_dot(s == 0 ? v_zero() : sum[r][v], w[v], a);

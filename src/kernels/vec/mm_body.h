@@ -49,6 +49,15 @@ FLAT int32_t *pairs_at(const mm_rows *m, int32_t i, int h)
     return m->pairs + (size_t)i * (size_t)m->pairs_step + SB_PANEL * h;
 }
 
+/* A number that the compiler takes for a new one: addresses made of it are made where they are
+ * used, in the load itself. Else gcc 12 finds that the columns taken next need them as well, makes
+ * each with two more instructions and keeps it on the stack: a fifth of all that were executed. */
+FLAT int64_t apart(int64_t at)
+{
+    __asm__("" : "+r"(at));
+    return at;
+}
+
 /* The float steps of block t, half h. */
 FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
                      VI sum[MR_MAX][V_PER_LINE], const VI pair[V_PER_LINE], float *y)
@@ -61,11 +70,12 @@ FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int
     for (int v = 0; v < o->nv; v++)
         ws[v] = o->way == WAY_TILED ? vf_load(&m->tile->ws[i][h][LANES * (v0 + v)])
                                     : scale_get(p->scales, head, sub, h, v0 + v);
+    const int64_t d_at = apart(act_at(m->k, ACT_D, b));
+    const int64_t zq_at = apart(act_at(m->k, ACT_ZQ + (has_halves(p) ? 1 + h : 0), b));
     UNROLL
     for (int r = 0; r < o->mr; r++) {
-        const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
-        const VF d = vf_bcast(act_d(row, m->k) + b);
-        const VI zq = v_bcast32(act_zq(row, m->k, has_halves(p) ? 1 + h : 0) + b);
+        const VF d = vf_bcast((const float *)(const void *)(t->row[r] + d_at));
+        const VI zq = v_bcast32(t->row[r] + zq_at);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
@@ -86,10 +96,10 @@ FLAT void min_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h
     for (int v = 0; v < o->nv; v++)
         wm[v] = o->way == WAY_TILED ? vf_load(&m->tile->wm[i][h][LANES * (v0 + v)])
                                     : min_get(p->scales, head, sub, h, v0 + v);
+    const int64_t s_at = apart(act_at(m->k, ACT_S + (has_halves(p) ? 1 + h : 0), b));
     UNROLL
     for (int r = 0; r < o->mr; r++) {
-        const unsigned char *row = m->x + (size_t)r * m->x_stride_bytes;
-        const VF s = vf_bcast(act_s(row, m->k, has_halves(p) ? 1 + h : 0) + b);
+        const VF s = vf_bcast((const float *)(const void *)(t->row[r] + s_at));
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
@@ -160,18 +170,27 @@ FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, floa
 FLAT void rows_add(const mm_shape *o, const mm_rows *m)
 {
     _Alignas(64) float y[MR_MAX * SB_PANEL];
+    const unsigned char *row[MR_MAX];
+    UNROLL
+    for (int r = 0; r < o->mr; r++) {
+        row[r] = m->x + (size_t)r * m->x_stride_bytes;
+        __asm__("" : "+r"(row[r])); // a register each
+    }
     y_begin(o->mr, m, y);
     for (int32_t i = 0; i < m->blocks; i++) {
         const int32_t b = m->b0 + i;
         mm_block t = {.i = i,
                       .codes = o->way == WAY_TILED ? m->tile->code[i] : panel_code(o->p, m->w, b),
-                      .q = m->x + (size_t)b * SB_ACT_BLOCK,
-                      .q_stride = m->x_stride_bytes,
+                      .row = row,
                       .ahead = m->ahead + (size_t)i * 64 * (size_t)m->ahead_lines,
                       .ahead_lines = m->ahead_lines};
         UNROLL
         for (int v0 = 0; v0 < V_PER_LINE; v0 += o->nv) {
+            const int64_t q_at = apart((int64_t)b * SB_ACT_BLOCK);
             t.v0 = v0;
+            UNROLL
+            for (int r = 0; r < o->mr; r++)
+                t.q[r] = row[r] + q_at;
             block_add(o, m, &t, y);
             if (o->mr * V_PER_LINE > (has_halves(o->p) ? Y_HALVES : Y_REGISTERS)) Y_IN_MEMORY(y);
         }

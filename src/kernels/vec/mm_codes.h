@@ -23,8 +23,8 @@ static const unsigned char mx4_values[16] = {PANEL_MX4_VALUES};
 typedef struct mm_block {
     int32_t i;
     const unsigned char *codes;
-    const unsigned char *q; /* row 0's; rows are q_stride apart */
-    size_t q_stride;
+    const unsigned char *const *row; /* the rows */
+    const unsigned char *q[MR_MAX];  /* and their q of this block */
     int v0;
     const unsigned char *ahead; /* lines to ask for meanwhile */
     int32_t ahead_lines;

@@ -26,7 +26,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
-            const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
+            const VI a = v_bcast32(t->q[r] + 4 * j);
             UNROLL
             for (int v = 0; v < o->nv; v++)
                 acc[i][r][v] = v_dpbusd(s < n_chain ? v_zero() : acc[i][r][v], w[v], a);

@@ -77,7 +77,7 @@ FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_co
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
-            const VI a = v_bcast32(t->q + (size_t)r * t->q_stride + 4 * j);
+            const VI a = v_bcast32(t->q[r] + 4 * j);
             UNROLL
             for (int v = 0; v < o->nv; v++) {
                 const VI x = _mm256_maddubs_epi16(w[v], a);
