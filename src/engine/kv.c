@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "engine/internal.h"
 #include "engine/prefix.h"
+#include "engine/weights.h"
 #include "kernels/pack.h"
 
 #include <assert.h>
