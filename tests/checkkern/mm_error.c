@@ -131,16 +131,17 @@ static void print_errors(const product *p)
 int main(int argc, char **argv)
 {
     product p = {0};
-    if (argc != 5 || !product_read(&p, argv + 1)) {
+    const bool whole = argc == 5 && product_read(&p, argv + 1);
+    if (whole) {
+        multiply(&p);
+        print_errors(&p);
+    } else {
         fputs("usage: mm_error FORMAT K N_COL N_ROW, weights, activations and products on stdin\n",
               stderr);
-        return 2;
     }
-    multiply(&p);
-    print_errors(&p);
     free(p.w);
     free(p.x);
     free(p.theirs);
     free(p.ours);
-    return 0;
+    return whole ? 0 : 2;
 }

@@ -247,7 +247,9 @@ def answers(room, model):
     case("a folder that is gone", p.returncode == 0 and p.stdout == sobre(*run, "hello").out, p)
 
 
-def measured(room, model):
+def measured(room):
+    model = os.path.join(room, "deep.gguf")  # slow enough for the counter's period
+    subprocess.run([TINY, "--layers", "24", model], check=True, stdout=subprocess.DEVNULL)
     zone = os.path.join(room, "tree/sys/class/powercap/intel-rapl:0")
     os.makedirs(zone)
     for name, text in (("name", "package-0\n"), ("max_energy_range_uj", "262143328850\n"),
@@ -383,7 +385,7 @@ def main():
         answers(room, model)
         outputs(model)
         signals(model)
-        measured(room, model)
+        measured(room)
         tight(room, model)
         second_start(room, model)
         scores(room, model)
