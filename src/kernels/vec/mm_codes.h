@@ -18,11 +18,11 @@ enum { LINE = 128 };
 static const unsigned char nl4_values[16] = {PANEL_NL4_VALUES};
 static const unsigned char mx4_values[16] = {PANEL_MX4_VALUES};
 
-/* One block, as the products see it: its number in the call, codes, the rows' q, and the first
- * vector of a line that is taken. */
+/* One block, as the products see it: its number in the call, codes, its frame and scales (not over
+ * tiles), the rows' q, and the first vector of a line that is taken. */
 typedef struct mm_block {
     int32_t i;
-    const unsigned char *codes;
+    const unsigned char *codes, *head, *sub;
     const unsigned char *const *row; /* the rows */
     const unsigned char *q[MR_MAX];  /* and their q of this block */
     int v0;
@@ -115,26 +115,28 @@ FLAT int step_of(const mm_shape *o, int h, int s)
     return o->way == WAY_TILED || o->p->codes == CODES_P8 ? s : 4 * (s % 2) + s / 2;
 }
 
-/* Adds the codes of the s-th of n steps to a vector's sums: as bytes while they fit there. */
-FLAT void code_sum_add(panel_codes kind, bool is_signed, int s, int n, VI w, VI *bytes, VI *sum)
+/* Adds the codes of the s-th of n steps, their zero off, to a vector's sums: as bytes while they
+ * fit there. */
+FLAT void code_sum_add(const panel_info *p, int s, int n, VI w, VI *bytes, VI *sum)
 {
-    if (!sums_fit_bytes(kind)) {
-        *sum = v_sum4(s == 0 ? v_zero() : *sum, w, is_signed);
+    const bool is_signed = dot_is_signed(p);
+    const VI none = is_signed || p->zero == 0 ? v_zero() : v_set1_32(-4 * n * p->zero);
+    if (!sums_fit_bytes(p->codes)) {
+        *sum = v_sum4(s == 0 ? none : *sum, w, is_signed);
         return;
     }
     *bytes = s == 0 ? w : v_add8(*bytes, w);
     KEEP(*bytes); // in this order: a tree of additions keeps eight codes in registers
-    if (s == n - 1) *sum = v_sum4(v_zero(), *bytes, is_signed);
+    if (s == n - 1) *sum = v_sum4(none, *bytes, is_signed);
 }
 
-/* What an activation's pair (z, sum of q) is multiplied with: the sum of n_k codes without their
- * zero as the low 16 bits, and what is still to take off for each q as the high ones. */
-FLAT VI code_pair(const panel_info *p, VI sum, int n_k)
+/* What an activation's pair (z, sum of q) is multiplied with: the sum of codes as the low 16 bits,
+ * and what is still to take off for each q as the high ones. */
+FLAT VI code_pair(const panel_info *p, VI sum)
 {
-    if (dot_is_signed(p)) return v_and(sum, v_set1_32(0xffff));
-    const int32_t off = n_k * p->zero;
-    const VI low = off ? v_add32(sum, v_set1_32(-off)) : sum;
-    return v_or(v_and(low, v_set1_32(0xffff)), v_set1_32(-p->zero * 65536));
+    if (p->zero == 0) return sum; // codes below 32: at most 992, and nothing to take off
+    const VI low = v_and(sum, v_set1_32(0xffff));
+    return dot_is_signed(p) ? low : v_or(low, v_set1_32(-p->zero * 65536));
 }
 
 /* The scales of half h, vector v. head: the frame; sub: the block's own scales. */

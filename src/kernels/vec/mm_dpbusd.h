@@ -22,7 +22,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
-            if (with_codes) code_sum_add(o->p->codes, false, s, n, w[v], &bytes[v], &code_sum[v]);
+            if (with_codes) code_sum_add(o->p, s, n, w[v], &bytes[v], &code_sum[v]);
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {

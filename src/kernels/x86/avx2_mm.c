@@ -73,7 +73,7 @@ FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_co
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
-            if (with_codes) code_sum_add(o->p->codes, false, s, n, w[v], &bytes[v], &code_sum[v]);
+            if (with_codes) code_sum_add(o->p, s, n, w[v], &bytes[v], &code_sum[v]);
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
@@ -111,7 +111,7 @@ FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
             size[v] = _mm256_abs_epi8(w[v]);
-            if (with_codes) code_sum_add(o->p->codes, true, s, 8, w[v], NULL, &code_sum[v]);
+            if (with_codes) code_sum_add(o->p, s, 8, w[v], NULL, &code_sum[v]);
         }
         UNROLL
         for (int r = 0; r < o->mr; r++) {
