@@ -125,3 +125,8 @@ sb_status sb_machine_memory_read(const char *root, sb_machine_memory *out, sb_er
     *out = m;
     return SB_OK;
 }
+
+uint64_t sb_machine_spare_bytes(const sb_machine_memory *m)
+{
+    return m->available_bytes - m->available_bytes / 10;
+}

@@ -17,4 +17,6 @@ typedef struct sb_machine_memory {
 /* root: prefix of /proc and /sys, NULL or "" = none (tests give one). */
 sb_status sb_machine_memory_read(const char *root, sb_machine_memory *out,
                                  sb_error *err) SB_MUST_USE;
+/* What a model may take of it: nine tenths of what is available. */
+uint64_t sb_machine_spare_bytes(const sb_machine_memory *m);
 #endif

@@ -42,7 +42,7 @@ static uint64_t memory_left(void)
 {
     sb_machine_memory m;
     if (sb_machine_memory_read(getenv("SOBRE_SYSFS_ROOT"), &m, NULL) != SB_OK) return 0;
-    return m.available_bytes - m.available_bytes / 10;
+    return sb_machine_spare_bytes(&m);
 }
 
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows)

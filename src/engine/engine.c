@@ -195,7 +195,7 @@ static bool fits(const sb_engine *e, const sizes *packed)
     if (!room) {
         sb_machine_memory m;
         if (sb_machine_memory_read(NULL, &m, NULL) != SB_OK) return true;
-        room = m.available_bytes - m.available_bytes / 10;
+        room = sb_machine_spare_bytes(&m);
     }
     for (int32_t i = 0; i < e->n_groups; i++)
         need += e->groups[i].bytes;

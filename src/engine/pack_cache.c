@@ -106,14 +106,8 @@ static const char *take_head(const sb_map *m, sb_pack_head *mine)
 
 static bool open_bench(const sb_engine *e, sb_pack_cache *c)
 {
-    size_t most = 1;
-    for (int32_t i = 0; i < e->model->n_weights; i++) {
-        const sb_weight *w = &e->model->weights[i];
-        const size_t n = e->packed[i].is_matrix ? sb_format_row_bytes(w->format, w->k) : 0;
-        if (n > most) most = n;
-    }
     const size_t n_runs = (size_t)c->head.h->n_runs;
-    c->bench.rows = sb_alloc(most, SB_PANEL);
+    c->bench.rows = sb_alloc(sb_engine_row_bytes(e), SB_PANEL);
     c->state = sb_calloc(n_runs ? n_runs : 1, sizeof *c->state);
     atomic_store(&c->n_unseen, (long long)n_runs);
     return c->bench.rows && c->state;

@@ -53,8 +53,8 @@ static bool report(writing *w)
 static bool put_weight(writing *w, int32_t i)
 {
     const pack_weight *h = &w->head.weights[i];
-    const uint64_t n_runs = h->n_panel ? (h->n_panel + h->run_panels - 1) / h->run_panels : 0;
-    for (uint64_t r = h->first_run; r < h->first_run + n_runs; r++) {
+    const uint64_t end_run = h->first_run + sb_pack_n_runs(h);
+    for (uint64_t r = h->first_run; r < end_run; r++) {
         int32_t first, end;
         sb_pack_run_panels(h, r, &first, &end);
         const uint64_t at = (uint64_t)first * h->panel_bytes;

@@ -46,6 +46,11 @@ static uint32_t run_panels(uint64_t panel_bytes, uint32_t n_panel)
     return n < n_panel ? (uint32_t)n : n_panel;
 }
 
+uint64_t sb_pack_n_runs(const pack_weight *w)
+{
+    return w->n_panel ? (w->n_panel + w->run_panels - 1) / w->run_panels : 0;
+}
+
 static pack_weight weight_of(const sb_engine *e, int32_t i, uint64_t *at, uint64_t *run)
 {
     const sb_weight *w = &e->model->weights[i];
@@ -63,7 +68,7 @@ static pack_weight weight_of(const sb_engine *e, int32_t i, uint64_t *at, uint64
                              .n_panel = n,
                              .run_panels = run_panels(p->panel_bytes, n)};
     *at += SB_ALIGN_UP((uint64_t)n * p->panel_bytes, (uint64_t)SB_PACK_PAGE);
-    *run += (n + out.run_panels - 1) / out.run_panels;
+    *run += sb_pack_n_runs(&out);
     return out;
 }
 

@@ -47,6 +47,7 @@ typedef struct sb_pack_head {
 bool sb_pack_head_make(const sb_engine *e, sb_pack_head *out);
 void sb_pack_head_free(sb_pack_head *h);
 uint64_t sb_pack_head_sum(const pack_head *h);
+uint64_t sb_pack_n_runs(const pack_weight *w);
 /* Panels [first, end) of run `run`. */
 void sb_pack_run_panels(const pack_weight *w, uint64_t run, int32_t *first, int32_t *end);
 /* MODEL.packed into out; false when that is too long. */

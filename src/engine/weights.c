@@ -77,6 +77,11 @@ static widest widest_of(const sb_engine *e)
     return m;
 }
 
+size_t sb_engine_row_bytes(const sb_engine *e)
+{
+    return widest_of(e).row_bytes;
+}
+
 void sb_engine_layout_benches(sb_engine *e, sb_arena *a)
 {
     enum { RUN_BYTES = 192 * 1024 }; /* panels enough for a product; with their rows they fit L2 */

@@ -22,6 +22,8 @@ void sb_engine_mark_weights(sb_engine *e);
 void sb_engine_layout_weights(sb_engine *e, sb_arena *a);
 void sb_engine_layout_benches(sb_engine *e, sb_arena *a);
 sb_status sb_engine_pack(sb_engine *e, sb_error *err) SB_MUST_USE;
+/* The most bytes that a row of a matrix has in its file. */
+size_t sb_engine_row_bytes(const sb_engine *e);
 /* Panel `panel` of weight i into dst; false when the file did not give its rows. Any thread, with a
  * bench of its own. */
 bool sb_engine_pack_panel(const sb_engine *e, int32_t i, int32_t panel, const sb_bench *b,

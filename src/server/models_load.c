@@ -109,9 +109,16 @@ static sb_status room_left(const sb_models *m, uint64_t *out, sb_error *err)
     SB_TRY(sb_machine_memory_read(NULL, &mem, err));
     const uint64_t resident = sb_resident_bytes();
     const uint64_t owed = m->sum_planned > resident ? m->sum_planned - resident : 0;
-    const uint64_t free_bytes = mem.available_bytes - mem.available_bytes / 10;
+    const uint64_t free_bytes = sb_machine_spare_bytes(&mem);
     *out = free_bytes > owed ? free_bytes - owed : 0;
     return SB_OK;
+}
+
+/* What a plan for one stream takes beside that stream. */
+static uint64_t fixed_of(const sb_memory_plan *one, const plan *p)
+{
+    const uint64_t row_bytes = one->logits_bytes / (uint64_t)p->eo.n_rows;
+    return one->packed_bytes + one->work_bytes + one->kv_bytes + row_bytes - p->stream_bytes;
 }
 
 static sb_status measure(const sb_models *m, const sb_model *model, plan *p, sb_error *err)
@@ -129,12 +136,11 @@ static sb_status measure(const sb_models *m, const sb_model *model, plan *p, sb_
     SB_TRY(sb_engine_plan_memory(model, &eo, m->o.n_threads, &two, err));
     const uint64_t row_bytes = one.logits_bytes / (uint64_t)p->eo.n_rows;
     p->stream_bytes = two.kv_bytes - one.kv_bytes + row_bytes;
-    p->fixed_bytes = one.packed_bytes + one.work_bytes + one.kv_bytes + row_bytes - p->stream_bytes;
+    p->fixed_bytes = fixed_of(&one, p);
     eo.n_sessions = 1;
     eo.weights = SB_WEIGHTS_MAPPED;
     SB_TRY(sb_engine_plan_memory(model, &eo, m->o.n_threads, &one, err));
-    p->mapped_bytes =
-        one.packed_bytes + one.work_bytes + one.kv_bytes + row_bytes - p->stream_bytes;
+    p->mapped_bytes = fixed_of(&one, p);
     return SB_OK;
 }
 
