@@ -68,8 +68,8 @@ static void quant_a8(const float *x, int64_t k0, int64_t n, int64_t k_total, uns
             float s;
             int32_t zq;
             put_part(&b, part == 2 ? 16 : 0, part == 0 ? 32 : 16, &s, &zq);
-            memcpy(at + (size_t)(1 + part) * n_block * sizeof s, &s, sizeof s);
-            memcpy(at + (size_t)(4 + part) * n_block * sizeof zq, &zq, sizeof zq);
+            memcpy(at + (size_t)(ACT_S + part) * n_block * sizeof s, &s, sizeof s);
+            memcpy(at + (size_t)(ACT_ZQ + part) * n_block * sizeof zq, &zq, sizeof zq);
         }
     }
 }

@@ -21,6 +21,7 @@
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
 #define NV_OF(mr) 4
+#define CHAINS(mr) 1
 #define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
 #define ROWS_TILED_NAMES(name) , name##_tiled5
 #define ROWS_DEAR_MORE(name)
@@ -180,33 +181,7 @@ FLAT VF vf_exp8(const unsigned char *p)
 }
 
 #include "kernels/vec/mm_codes.h"
-
-/* Integer products of one block, or of its half h, of all rows; with_codes: and the sums of its
- * codes. */
-FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
-              VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
-{
-    const int n = h < 0 ? 8 : 4;
-    VI w[V_PER_LINE], bytes[V_PER_LINE];
-    UNROLL
-    for (int s = 0; s < n; s++) {
-        const int j = step_of(o, h, s);
-        ask_ahead(o, t, j);
-        UNROLL
-        for (int v = 0; v < o->nv; v++) {
-            w[v] = code_step(o, t, j, v);
-            if (with_codes) code_sum_add(o->p, s, n, w[v], &bytes[v], &code_sum[v]);
-        }
-        UNROLL
-        for (int r = 0; r < o->mr; r++) {
-            const VI a = v_bcast32(t->q[r] + 4 * j);
-            UNROLL
-            for (int v = 0; v < o->nv; v++)
-                sum[r][v] = v_dot(s == 0 ? v_zero() : sum[r][v], w[v], a);
-        }
-    }
-}
-
+#include "kernels/vec/mm_dot.h"
 #include "kernels/vec/mm_body.h"
 
 void sb_kernels_fill_neon_mm(sb_kernels *k)

@@ -47,14 +47,7 @@ static void quant_block(const float *x, int32x4_t q[8], unsigned char *at, size_
             half[j / 4] += vaddvq_s32(q[j]);
         }
     }
-    const int32_t sum[3] = {half[0] + half[1], half[0], half[1]};
-    memcpy(at, &d, sizeof d);
-    for (size_t part = 0; part < 3; part++) {
-        const float s = d * (float)(sum[part] + (part == 0 ? 32 : 16) * z);
-        const int32_t zq = act_zq_of(z, sum[part]);
-        memcpy(at + (1 + part) * n_block * sizeof s, &s, sizeof s);
-        memcpy(at + (4 + part) * n_block * sizeof zq, &zq, sizeof zq);
-    }
+    tables_put(at, n_block, d, z, half);
 }
 
 static void quant_a8(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
@@ -82,11 +75,7 @@ static void rope_pairs(float *x, const float *cos, const float *sin, int64_t n_p
         p.val[1] = v_fma(a, s, v_mul(b, c));
         vst2q_f32(x + 2 * i, p);
     }
-    for (; i < n_pair; i++) {
-        const float a = x[2 * i], b = x[2 * i + 1];
-        x[2 * i] = fmaf(a, cos[i], -(b * sin[i]));
-        x[2 * i + 1] = fmaf(a, sin[i], b * cos[i]);
-    }
+    rope_pairs_rest(x, cos, sin, i, n_pair);
 }
 
 static uint64_t int8_peak(int64_t n)

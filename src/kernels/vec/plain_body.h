@@ -5,9 +5,36 @@
  * Beside the words of ops_body.h it needs v_fms and v_butterfly. */
 #ifndef SB_KERNELS_PLAIN_BODY_H
 #define SB_KERNELS_PLAIN_BODY_H
-#include "kernels/kernels.h"
+#include "kernels/internal.h"
 
 #include <math.h>
+#include <string.h>
+
+/* Writes a quantised block's entries of the tables, of n_block each, the first at `at`. half: sums
+ * of q of its halves. */
+static inline void tables_put(unsigned char *at, size_t n_block, float d, int32_t z,
+                              const int32_t half[2])
+{
+    const int32_t sum[3] = {half[0] + half[1], half[0], half[1]};
+    memcpy(at, &d, sizeof d);
+    for (size_t part = 0; part < 3; part++) {
+        const float s = d * (float)(sum[part] + (part == 0 ? 32 : 16) * z);
+        const int32_t zq = act_zq_of(z, sum[part]);
+        memcpy(at + (ACT_S + part) * n_block * sizeof s, &s, sizeof s);
+        memcpy(at + (ACT_ZQ + part) * n_block * sizeof zq, &zq, sizeof zq);
+    }
+}
+
+/* The pairs (2i, 2i + 1) from i on that are no whole vector. */
+static inline void rope_pairs_rest(float *x, const float *cos, const float *sin, int64_t i,
+                                   int64_t n_pair)
+{
+    for (; i < n_pair; i++) {
+        const float a = x[2 * i], b = x[2 * i + 1];
+        x[2 * i] = fmaf(a, cos[i], -(b * sin[i]));
+        x[2 * i + 1] = fmaf(a, sin[i], b * cos[i]);
+    }
+}
 
 static void rope_halves(float *x, const float *cos, const float *sin, int64_t n_pair)
 {

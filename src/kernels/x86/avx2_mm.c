@@ -8,27 +8,7 @@
  * Refused: widening every step (half as fast). */
 #include "kernels/x86/avx2_mm_words.h"
 
-#define ROWS_DEAR_MORE(name)
-#define ROWS_DEAR_NAMES(name)
-#define ROWS_DIRECT_MORE(name)
-#define ROWS_FIRST_NAMES(name)
-#define ROWS_AGAIN_NAMES(name)
-#define ROWS_TILED_MORE(name)
-#define ROWS_TILED_NAMES(name)
-#define CLASS_CHEAP(name) CLASS(name)
-
-enum {
-    DIRECT_IS_BEST = 0,
-    GROUP_MOST = 2,
-    SIGNED_BYTES = 1,
-    MR_MAX = 4,
-    MR_ELEMENTS = 6,
-    NV_ELEMENTS = 2,
-    Y_REGISTERS = 4,
-    Y_HALVES = 4
-};
-/* Vectors taken at a time with mr rows, for sixteen registers. */
-#define NV_OF(mr) ((mr) == 1 ? 4 : 2)
+enum { SIGNED_BYTES = 1 };
 
 FLAT VI v_sum4(VI acc, VI w, bool is_signed)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * avx2_mm_words.h - the words of matmul on packed panels, in vectors of 256 bits.
  *
- * Purpose     Included by the LEVEL_mm.c of avx2 and avxvnni, which add v_sum4, v_pair_add, their
- *             numbers of rows and their dot(). All is static: nothing of a level leaks. */
+ * Purpose     Included by the LEVEL_mm.c of avx2 and avxvnni, with their numbers of rows; they add
+ *             SIGNED_BYTES, v_sum4, v_pair_add and their dot(). All is static: nothing of a level
+ *             leaks. */
 #ifndef SB_KERNELS_AVX2_MM_WORDS_H
 #define SB_KERNELS_AVX2_MM_WORDS_H
 #include <immintrin.h>
@@ -21,7 +22,30 @@
 
 typedef __m256i VI;
 typedef __m256 VF;
-enum { LANES = 8, V_BYTES = 32, V_PER_LINE = 4 };
+enum {
+    LANES = 8,
+    V_BYTES = 32,
+    V_PER_LINE = 4,
+    DIRECT_IS_BEST = 0,
+    GROUP_MOST = 2,
+    MR_MAX = 4,
+    MR_ELEMENTS = 6,
+    NV_ELEMENTS = 2,
+    Y_REGISTERS = 4,
+    Y_HALVES = 4
+};
+
+/* Sixteen registers: vectors taken at a time with mr rows, and one or two rows directly, more by
+ * tiles. */
+#define NV_OF(mr) ((mr) == 1 ? 4 : 2)
+#define ROWS_DEAR_MORE(name)
+#define ROWS_DEAR_NAMES(name)
+#define ROWS_DIRECT_MORE(name)
+#define ROWS_FIRST_NAMES(name)
+#define ROWS_AGAIN_NAMES(name)
+#define ROWS_TILED_MORE(name)
+#define ROWS_TILED_NAMES(name)
+#define CLASS_CHEAP(name) CLASS(name)
 
 FLAT VI v_load(const void *p)
 {

@@ -64,14 +64,7 @@ static void quant_block(const float *x, __m256i q[4], unsigned char *at, size_t 
                 _mm256_sub_epi32(_mm256_cvtps_epi32(v_mul(v[j], v_set(t))), _mm256_set1_epi32(z));
         sums_of(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3]), half);
     }
-    const int32_t sum[3] = {half[0] + half[1], half[0], half[1]};
-    memcpy(at, &d, sizeof d);
-    for (size_t part = 0; part < 3; part++) {
-        const float s = d * (float)(sum[part] + (part == 0 ? 32 : 16) * z);
-        const int32_t zq = act_zq_of(z, sum[part]);
-        memcpy(at + (1 + part) * n_block * sizeof s, &s, sizeof s);
-        memcpy(at + (4 + part) * n_block * sizeof zq, &zq, sizeof zq);
-    }
+    tables_put(at, n_block, d, z, half);
 }
 
 static void quant_a8(const float *x, int64_t k0, int64_t n, int64_t k_total, unsigned char *dst)
@@ -102,11 +95,7 @@ static void rope_pairs(float *x, const float *cos, const float *sin, int64_t n_p
         const vec cs = _mm256_set_m128(_mm_unpackhi_ps(c, s), _mm_unpacklo_ps(c, s));
         v_store(x + 2 * i, rotate_pairs(v_load(x + 2 * i), cs, _mm256_permute_ps(cs, 0xb1)));
     }
-    for (; i < n_pair; i++) {
-        const float a = x[2 * i], b = x[2 * i + 1];
-        x[2 * i] = fmaf(a, cos[i], -(b * sin[i]));
-        x[2 * i + 1] = fmaf(a, sin[i], b * cos[i]);
-    }
+    rope_pairs_rest(x, cos, sin, i, n_pair);
 }
 
 /* Eight chains would not leave registers for the factors; six hide the latency as well. */

@@ -31,6 +31,8 @@
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
 #define NV_OF(mr) 2
+/* One or two rows: the instruction takes four cycles. */
+#define CHAINS(mr) ((mr) <= 2 ? 2 : 1)
 #define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
 #define ROWS_TILED_NAMES(name) , name##_tiled5
 #define ROWS_DIRECT_MORE(name)                                                                     \
@@ -97,7 +99,7 @@ FLAT VI v_bcast32(const void *p)
 #define v_add8 _mm512_add_epi8
 #define v_sub8 _mm512_sub_epi8
 #define v_add32 _mm512_add_epi32
-#define v_dpbusd _mm512_dpbusd_epi32
+#define v_dot _mm512_dpbusd_epi32
 #define v_pair_add _mm512_dpwssd_epi32
 #define vf_load _mm512_loadu_ps
 #define vf_store _mm512_storeu_ps
@@ -161,7 +163,7 @@ FLAT VF vf_exp8(const unsigned char *p)
 
 #include "kernels/vec/mm_codes.h"
 
-#include "kernels/vec/mm_dpbusd.h"
+#include "kernels/vec/mm_dot.h"
 #include "kernels/vec/mm_body.h"
 
 void sb_kernels_fill_avx512_mm(sb_kernels *k)

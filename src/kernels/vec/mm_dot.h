@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mm_dpbusd.h - dot() where one instruction multiplies unsigned codes by signed activations.
+ * mm_dot.h - dot() where one instruction multiplies four codes by four activations and adds them
+ * up.
  *
- * Purpose     Included after mm_codes.h by the LEVEL_mm.c that have vpdpbusd; of their words it
- *             also takes v_dpbusd(acc, w, a). One or two rows use two chains of sums, for the
- *             instruction's latency of four cycles. */
-#ifndef SB_KERNELS_MM_DPBUSD_H
-#define SB_KERNELS_MM_DPBUSD_H
+ * Purpose     Included after mm_codes.h by the LEVEL_mm.c that have such an instruction; of their
+ *             words it also takes v_dot(acc, w, a), and CHAINS(mr), one or two: the chains of sums
+ *             of each output, where few rows would wait for the instruction. */
+#ifndef SB_KERNELS_MM_DOT_H
+#define SB_KERNELS_MM_DOT_H
 
 /* Integer products of one block, or of its half h, of all rows; with_codes: and the sums of its
  * codes. */
@@ -13,7 +14,7 @@
 FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
               VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
 {
-    const int n = h < 0 ? 8 : 4, n_chain = o->mr <= 2 ? 2 : 1;
+    const int n = h < 0 ? 8 : 4, n_chain = CHAINS(o->mr);
     VI acc[2][MR_MAX][V_PER_LINE], w[V_PER_LINE], bytes[V_PER_LINE];
     UNROLL
     for (int s = 0; s < n; s++) {
@@ -29,7 +30,7 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
             const VI a = v_bcast32(t->q[r] + 4 * j);
             UNROLL
             for (int v = 0; v < o->nv; v++)
-                acc[i][r][v] = v_dpbusd(s < n_chain ? v_zero() : acc[i][r][v], w[v], a);
+                acc[i][r][v] = v_dot(s < n_chain ? v_zero() : acc[i][r][v], w[v], a);
         }
     }
     UNROLL
