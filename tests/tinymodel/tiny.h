@@ -46,6 +46,8 @@ typedef struct sb_tiny {
 /* llama, Q8_0, 2 layers, 64 wide, 4 heads of 16, 2 kv heads, ff 128, vocab 512, context 512,
  * tied. */
 void sb_tiny_defaults(sb_tiny *o);
+/* Matrices in f, and six heads on two with rows of whole blocks of f: 96 wide, or 256. */
+void sb_tiny_in_format(sb_tiny *o, sb_format f);
 /* Writes the model to path. */
 sb_status sb_tiny_write(const sb_tiny *o, const char *path, sb_error *err) SB_MUST_USE;
 

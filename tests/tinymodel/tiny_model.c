@@ -40,6 +40,17 @@ void sb_tiny_defaults(sb_tiny *o)
                    .seed = 1};
 }
 
+void sb_tiny_in_format(sb_tiny *o, sb_format f)
+{
+    const bool wide = sb_format_get(f)->block_elems == 256;
+    o->format = f;
+    o->n_embd = wide ? 256 : 96;
+    o->n_ff = wide ? 512 : 160;
+    o->n_heads = 6;
+    o->n_kv_heads = 2;
+    o->head_dim = wide ? 128 : 32;
+}
+
 static bool fits(sb_format f, int64_t k)
 {
     return f != SB_FORMAT_COUNT && k % sb_format_get(f)->block_elems == 0;

@@ -22,10 +22,8 @@ static sb_tiny shape(const char *arch, sb_format f)
 {
     sb_tiny t;
     sb_tiny_defaults(&t);
-    const bool wide = sb_format_get(f)->block_elems == 256;
-    t.arch = arch, t.format = f, t.window = 40, t.seed = 3, t.n_vocab = N_VOCAB;
-    t.n_embd = wide ? 256 : 96, t.n_ff = wide ? 512 : 160, t.n_heads = 6, t.n_kv_heads = 2;
-    t.head_dim = wide ? 128 : 32;
+    sb_tiny_in_format(&t, f);
+    t.arch = arch, t.window = 40, t.seed = 3, t.n_vocab = N_VOCAB;
     return t;
 }
 

@@ -24,10 +24,8 @@ static void write_model(const char *arch, sb_format f)
     sb_tiny t;
     sb_error err = {0};
     sb_tiny_defaults(&t);
-    const bool wide = sb_format_get(f)->block_elems == 256;
-    t.arch = arch, t.format = f, t.n_layers = 2, t.window = 40, t.seed = 5;
-    t.n_embd = wide ? 256 : 96, t.n_ff = wide ? 512 : 160, t.n_heads = 6, t.n_kv_heads = 2;
-    t.head_dim = wide ? 128 : 32, t.n_vocab = 700, t.n_ctx = 512;
+    sb_tiny_in_format(&t, f);
+    t.arch = arch, t.window = 40, t.seed = 5, t.n_vocab = 700;
     (void)snprintf(path, sizeof path, "/tmp/sobre-mapped-%d.gguf", (int)getpid());
     if (sb_tiny_write(&t, path, &err) != SB_OK) fail_msg("%s", err.msg);
 }
