@@ -174,25 +174,13 @@ FLAT VF min_get(panel_scales kind, const unsigned char *head, const unsigned cha
     }
 }
 
-/* Whether to ask for what comes next. One or two rows that read one plane of codes from end to end
- * are best left to the processor's own prefetcher; where bits lie in several planes it loses the
- * way (one core of Zen 5, GB/s without and with: Q6_K, one row 20 and 28, two rows 19 and 33; Q4_0,
- * one row 35 and 31). */
-FLAT bool asks_ahead(const mm_shape *o)
-{
-    const panel_codes c = o->p->codes;
-    if (o->way == WAY_TILED) return false;
-    if (o->mr > 2) return true;
-    if (c == CODES_P8 || c == CODES_MX4) return false;
-    return c != CODES_N4 && c != CODES_NL4;
-}
-
-/* Asks for the lines that go with step j of 8. In a burst they wait for free fill buffers, and the
- * products with them (27 % of the time of eight rows of Q4_0 on two cores). */
+/* Asks for the lines that go with step j of 8, into the first-level cache: with what is only in the
+ * second one a row of Q6_K waits a fifth of its time. In a burst they wait for free fill buffers,
+ * and the products with them (27 % of the time of eight rows of Q4_0 on two cores). */
 FLAT void ask_ahead(const mm_shape *o, const mm_block *t, int j)
 {
-    if (!asks_ahead(o) || t->v0 > 0) return;
+    if (o->way == WAY_TILED || t->v0 > 0) return;
     for (int32_t l = j; l < t->ahead_lines; l += 8)
-        __builtin_prefetch(t->ahead + 64 * l, 0, 2);
+        __builtin_prefetch(t->ahead + 64 * l, 0, 3);
 }
 #endif
