@@ -27,7 +27,7 @@ static void on_step(void *ctx, const sb_work_record *r)
 {
     sb_chat *c = ctx;
     c->step_begin_ns = r->begin_ns;
-    if (c->shares) sb_shares_step(c->shares, r);
+    if (c->ledger) sb_ledger_step(c->ledger, r);
     if (c->hooks.on_step) c->hooks.on_step(c->hooks.ctx, r);
 }
 
@@ -54,7 +54,7 @@ static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, 
     SB_TRY(sb_engine_new(&c->engine, c->model, o->pool, &eo, err));
     SB_TRY(sb_replay_new(&c->replay, SB_MAX_REPLAY_BYTES, err));
     c->n_ctx = eo.n_ctx;
-    c->shares = o->shares;
+    c->ledger = o->ledger;
     c->hooks = o->hooks;
     c->format = o->format != SB_OUTPUT_AUTO
                     ? o->format

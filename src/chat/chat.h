@@ -10,7 +10,7 @@
  *             the same tokens as one before is prefilled from there on only, and gives the same
  *             words, to the last bit, as one that starts afresh. An answer that comes back as
  *             history keeps the ids it was sampled as (replay.h).
- * Ownership   sb_chat owns model and engine and borrows pool and shares. A result is released with
+ * Ownership   sb_chat owns model and engine and borrows pool and ledger. A result is released with
  *             sb_turn_deinit().
  * Errors      As the rooms below; a failed turn leaves the chat usable. A cancelled turn is no
  *             failure: it ends with SB_FINISH_CANCELLED.
@@ -21,7 +21,7 @@
 #include "base/buf.h"
 #include "base/ids.h"
 #include "base/pool.h"
-#include "energy/shares.h"
+#include "energy/ledger.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
 #include "engine/sched.h"
@@ -51,7 +51,7 @@ typedef struct sb_chat_step_hooks {
 typedef struct sb_chat_opts {
     sb_engine_opts engine; /* n_ctx 0: the model's own, at most SB_CHAT_CTX */
     sb_pool *pool;
-    sb_shares *shares; /* or NULL: no energy */
+    sb_ledger *ledger; /* or NULL: no energy */
     int32_t max_queue; /* turns that may wait; 0: 1 */
     sb_chat_step_hooks hooks;
     sb_str template_text;    /* a chat template to use instead of the model's own, or empty */

@@ -16,9 +16,9 @@ struct sb_chat {
     sb_prompter prompter;
     sb_replay *replay;
     sb_output_format format;
-    sb_shares *shares; /* or NULL */
+    sb_ledger *ledger; /* or NULL */
     int32_t n_ctx;
-    atomic_ullong n_turns; /* owners of turns when there are no shares */
+    atomic_ullong n_turns; /* owners of turns when there is no ledger */
     sb_chat_step_hooks hooks;
     uint64_t step_begin_ns; /* of the last step; the stepper's */
     pthread_t stepper;
@@ -39,7 +39,7 @@ struct sb_live {
     sb_answer answer;
     sb_error err; /* why the answer broke off */
     sb_seq *seq;
-    sb_share_account account;
+    sb_ledger_account account;
     uint64_t begin_ns, prefilled_ns; /* prefilled_ns 0: not yet */
     bool prefilling;                 /* its first step was made */
 };

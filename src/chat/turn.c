@@ -148,7 +148,7 @@ static void on_end(void *ctx, sb_seq_end why, const sb_error *err)
     l->turn.finish = finish_of(l, why);
     l->turn.i_stop = l->answer.stops.i_hit;
     remember(l, is_whole);
-    if (l->chat->shares) l->turn.energy = sb_shares_end(l->chat->shares, &l->account);
+    if (l->chat->ledger) l->turn.energy = sb_ledger_end(l->chat->ledger, &l->account);
     sb_answer_deinit(&l->answer);
     sb_rendered_deinit(&l->prompt);
     leave(l);
@@ -172,8 +172,8 @@ static sb_status submit(sb_live *l, sb_error *err)
 {
     sb_chat *c = l->chat;
     const sb_turn_request *r = &l->r;
-    if (c->shares)
-        sb_shares_begin(c->shares, &l->account);
+    if (c->ledger)
+        sb_ledger_begin(c->ledger, &l->account);
     else
         l->account.owner = atomic_fetch_add(&c->n_turns, 1) + 1;
     enter(l);
@@ -198,7 +198,7 @@ static sb_status submit(sb_live *l, sb_error *err)
     (void)pthread_mutex_unlock(&c->lock);
     if (s == SB_OK) return SB_OK;
     leave(l);
-    if (c->shares) (void)sb_shares_end(c->shares, &l->account);
+    if (c->ledger) (void)sb_ledger_end(c->ledger, &l->account);
     return s;
 }
 

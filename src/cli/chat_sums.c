@@ -6,18 +6,14 @@
 
 static void add_energy(sb_chat_sums *s, const sb_energy *e)
 {
-    const sb_energy before = s->energy;
-    s->mixed_energy |= s->n_turns > 0 && before.source != e->source;
-    s->energy = *e; /* names of the meter and its scope: the last answer's */
-    s->energy.energy_uj += before.energy_uj;
-    s->energy.lo_uj += before.lo_uj;
-    s->energy.hi_uj += before.hi_uj;
-    s->energy.prefill_uj += before.prefill_uj;
-    s->energy.duration_ns += before.duration_ns;
-    s->energy.cpu_ns += before.cpu_ns;
-    /* One answer that was estimated makes the sum an estimate. */
-    if (s->mixed_energy && e->source != SB_ENERGY_UNAVAILABLE)
-        s->energy.source = SB_ENERGY_ESTIMATED;
+    s->mixed_energy |= s->n_turns > 0 && s->energy.source != e->source;
+    if (s->n_turns == 0) {
+        s->energy = *e;
+        return;
+    }
+    const uint64_t before_ns = s->energy.duration_ns;
+    sb_energy_add(&s->energy, e);
+    s->energy.duration_ns = before_ns + e->duration_ns;
 }
 
 void sb_chat_sums_add(sb_chat_sums *s, const sb_turn *t)

@@ -104,7 +104,7 @@ static sb_status run_step(bench *b, int32_t at, int32_t k, bool is_decode, int32
     if (sb_stop_asked(NULL)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
     SB_TRY(sb_engine_step(b->engine, b->spans, n_streams, err));
     const sb_work_record *r = sb_engine_record(b->engine);
-    out->weight_bytes = r->dense_bytes;
+    out->weight_bytes = sb_work_weight_bytes(r);
     out->n_threads = r->n_threads;
     for (int32_t i = 0; i < r->n_part; i++)
         out->n_ops += r->parts[i].n_ops;

@@ -28,7 +28,7 @@ void sb_host_init(sb_host *h, const sb_args *a)
 void sb_host_close(sb_host *h)
 {
     sb_chat_close(h->chat);
-    sb_shares_close(h->shares);
+    sb_ledger_close(h->ledger);
     sb_meter_close(h->meter);
     sb_pool_free(h->pool);
     sb_buf_deinit(&h->template_file);
@@ -98,14 +98,15 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     SB_TRY(sb_cli_pool(a, &h->pool, err));
     const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
     SB_TRY(sb_meter_open(&h->meter, &roots, err));
-    SB_TRY(sb_shares_open(&h->shares, h->meter, err));
+    const sb_ledger_opts lo = {.meter = h->meter};
+    SB_TRY(sb_ledger_open(&h->ledger, &lo, err));
     const int32_t n_ctx = (int32_t)a->v[SB_OPT_ctx].i; /* 0: the model's own */
     sb_engine_opts eo = sb_cli_engine_opts(a, n_ctx, SB_MAX_BATCH_ROWS);
     eo.on_pack = show_pack;
     eo.pack_ctx = h;
     SB_TRY(sb_cli_pack_cache(a, h->name, &h->record, &eo, err));
     const sb_chat_opts o = {
-        .engine = eo, .pool = h->pool, .shares = h->shares, .template_text = template_text};
+        .engine = eo, .pool = h->pool, .ledger = h->ledger, .template_text = template_text};
     sb_bar_begin(&h->bar, "loading", SB_BAR_BYTES);
     const sb_status s = sb_chat_open(&h->chat, h->path.p, &o, err);
     sb_bar_end(&h->bar);

@@ -18,7 +18,7 @@ typedef struct sb_host {
     sb_buf path, record, template_file;
     sb_pool *pool;
     sb_meter *meter;
-    sb_shares *shares;
+    sb_ledger *ledger;
     sb_chat *chat;
     sb_bar bar; /* of what takes long: packing, then each long prompt */
     uint64_t begin_ns, ready_ns;

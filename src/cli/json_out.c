@@ -42,9 +42,11 @@ json_t *sb_json_energy(const sb_energy *e)
 #define AS_text(v) json_string((v) ? (v) : "")
 #define AS_real(v) json_real(v)
 #define AS_whole(v) json_integer((json_int_t)(v))
+#define AS_flag(v) json_boolean(v)
 #define IS_text true
 #define IS_real known
 #define IS_whole known
+#define IS_flag known
 #define X(name, kind, value)                                                                       \
     if (IS_##kind) sb_json_put(o, #name, AS_##kind(value), &ok);
 #include "energy/fields.def"

@@ -15,7 +15,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "energy/internal.h"
+
+__extension__ typedef unsigned __int128 wide;
 
 enum { STAT_BYTES = 512, HINT_BYTES = 240, NAME_BYTES = 128 };
 
@@ -177,15 +180,19 @@ sb_meter_mark sb_meter_begin(sb_meter *m)
     return mark_now(m);
 }
 
-static void estimate(const sb_meter *m, sb_energy *e, const char *why)
+static int64_t estimate_uj(const sb_meter *m, uint64_t cpu_ns)
+{
+    uint64_t pj = 0; /* ns * milliwatts = 1e-12 J; stretches up to 100 days of CPU time fit */
+    if (ckd_mul(&pj, cpu_ns, (uint64_t)m->cpu.milliwatts)) pj = UINT64_MAX;
+    return (int64_t)(pj / 1000000);
+}
+
+static void estimate(const sb_meter *m, sb_stretch *e, const char *why)
 {
     e->source = SB_ENERGY_ESTIMATED;
-    /* ns * milliwatts = 1e-12 J; stretches up to 100 days of CPU time fit. */
-    uint64_t pj = 0;
-    if (ckd_mul(&pj, e->cpu_ns, (uint64_t)m->cpu.milliwatts)) pj = UINT64_MAX;
-    e->energy_uj = (int64_t)(pj / 1000000);
-    e->lo_uj = e->energy_uj / 2;
-    e->hi_uj = e->energy_uj * 2;
+    if (!e->is_lost && !e->is_short) e->all_uj = e->estimate_uj;
+    e->lo_uj = e->estimate_uj / 2;
+    e->hi_uj = e->estimate_uj * 2;
     e->ratio = 1;
     e->method = "cpu_time_x_coefficient";
     (void)snprintf(e->meter, sizeof e->meter, "%s, %u mW per busy thread", m->cpu.label,
@@ -195,22 +202,28 @@ static void estimate(const sb_meter *m, sb_energy *e, const char *why)
                    m->cpu.basis);
 }
 
-static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_mark *b, sb_energy *e)
+/* Busy time of all other programs of the machine. */
+static uint64_t others_ns(const sb_meter_mark *a, const sb_meter_mark *b, uint64_t own_ns)
 {
-    const double all_uj = (double)(b->sum_uj - a->sum_uj);
-    const double own = (double)e->cpu_ns;
-    const bool host_known = a->host_busy_ns > 0 && b->host_busy_ns > a->host_busy_ns;
-    const double host = host_known ? (double)(b->host_busy_ns - a->host_busy_ns) : own;
-    const double other = host > own ? host - own : 0; /* /proc/stat steps by 10 ms */
-    const double sum = own + other;
-    e->ratio = sum > 0 ? own / sum : 1;
+    if (a->host_busy_ns == 0 || b->host_busy_ns <= a->host_busy_ns) return 0;
+    const uint64_t host = b->host_busy_ns - a->host_busy_ns; /* /proc/stat steps by 10 ms */
+    return host > own_ns ? host - own_ns : 0;
+}
+
+static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_mark *b,
+                    sb_stretch *e)
+{
+    const uint64_t own_ns = e->cpu_ns, other_ns = others_ns(a, b, own_ns);
+    const double all_uj = (double)e->all_uj, own = (double)own_ns, other = (double)other_ns;
+    if (own_ns + other_ns > 0)
+        e->other_uj = (int64_t)((wide)(uint64_t)e->all_uj * other_ns / (own_ns + other_ns));
+    e->ratio = own + other > 0 ? own / (own + other) : 1;
     /* One step of the counters at each end. */
     const double step_ns = (double)m->counters.step_ns;
     const double step_uj = all_uj * step_ns / ((double)e->duration_ns + step_ns);
-    const double lo = sum > 0 ? all_uj * own / (own + 3 * other) : all_uj;
-    const double hi = sum > 0 ? all_uj * own / (own + other / 3) : all_uj;
+    const double lo = own + other > 0 ? all_uj * own / (own + 3 * other) : all_uj;
+    const double hi = own + other > 0 ? all_uj * own / (own + other / 3) : all_uj;
     e->source = SB_ENERGY_MEASURED;
-    e->energy_uj = (int64_t)llround(all_uj * e->ratio);
     e->lo_uj = lo > step_uj ? (int64_t)llround(lo - step_uj) : 0;
     e->hi_uj = (int64_t)llround(hi + step_uj);
     e->method = "package_energy_x_cpu_time_share";
@@ -222,22 +235,60 @@ static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_ma
                    dram ? words[i].scope_with_dram : words[i].scope);
 }
 
-sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark)
+sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
 {
     const sb_meter_mark begun = *mark, end = mark_now(m), *begin = &begun;
-    *mark = end;
-    sb_energy e = {.duration_ns = end.now_ns - begin->now_ns, .cpu_ns = end.cpu_ns - begin->cpu_ns};
+    sb_stretch e = {.duration_ns = end.now_ns - begin->now_ns,
+                    .cpu_ns = end.cpu_ns - begin->cpu_ns,
+                    .all_uj = (int64_t)(end.sum_uj - begin->sum_uj),
+                    .is_lost = end.n_lost != begin->n_lost};
+    e.estimate_uj = estimate_uj(m, e.cpu_ns);
+    e.is_short =
+        m->counters.n > 0 && !e.is_lost && (e.all_uj == 0 || e.duration_ns < m->counters.step_ns);
+    if (!e.is_short) *mark = end;
     if (m->counters.n == 0)
         estimate(m, &e,
                  m->perf_refused || m->refused ? "energy counters not readable by this user"
                  : m->broken                   ? "energy counters there, but reading them fails"
                                                : "no meter on this machine");
-    else if (end.n_lost != begin->n_lost)
+    else if (e.is_lost)
         estimate(m, &e, "the meter stood still, jumped, or wrapped unseen");
-    else if (end.sum_uj == begin->sum_uj || e.duration_ns < m->counters.step_ns)
+    else if (e.is_short)
         estimate(m, &e, "too short for the meter");
     else
         measure(m, begin, &end, &e);
+    return e;
+}
+
+uint64_t sb_meter_poll_ns(const sb_meter *m)
+{
+    uint64_t least = 0;
+    for (int i = 0; i < m->counters.n; i++) {
+        uint64_t ns = m->counters.v[i].range_uj; /* at full power; four looks before it wraps */
+        if (ns == 0) continue;
+        ns = ckd_mul(&ns, ns, UINT64_C(1000)) ? UINT64_MAX : ns;
+        ns /= 4 * (uint64_t)SB_MAX_PACKAGE_WATTS;
+        if (least == 0 || ns < least) least = ns;
+    }
+    return least;
+}
+
+sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark)
+{
+    const sb_stretch t = sb_meter_stretch(m, mark);
+    if (t.is_short) *mark = mark_now(m);
+    const bool counted = t.source == SB_ENERGY_MEASURED;
+    sb_energy e = {.source = t.source,
+                   .energy_uj = counted ? t.all_uj - t.other_uj : t.estimate_uj,
+                   .lo_uj = t.lo_uj,
+                   .hi_uj = t.hi_uj,
+                   .duration_ns = t.duration_ns,
+                   .cpu_ns = t.cpu_ns,
+                   .settled = true,
+                   .ratio = t.ratio,
+                   .method = t.method};
+    memcpy(e.meter, t.meter, sizeof e.meter);
+    memcpy(e.scope, t.scope, sizeof e.scope);
     return e;
 }
 
@@ -256,6 +307,31 @@ const char *sb_energy_source_name(sb_energy_source s)
     };
     return names[s];
 }
+
+void sb_energy_add(sb_energy *sum, const sb_energy *e)
+{
+    const bool known = e->source != SB_ENERGY_UNAVAILABLE;
+    if (!known || sum->source == SB_ENERGY_UNAVAILABLE) {
+        sum->source = SB_ENERGY_UNAVAILABLE;
+    } else if (e->source > sum->source) { // estimated counts less than measured
+        sum->source = e->source;
+        sum->method = e->method;
+        memcpy(sum->meter, e->meter, sizeof sum->meter);
+        memcpy(sum->scope, e->scope, sizeof sum->scope);
+    }
+    sum->energy_uj += e->energy_uj;
+    sum->lo_uj += e->lo_uj;
+    sum->hi_uj += e->hi_uj;
+    sum->prefill_uj += e->prefill_uj;
+    sum->recompute_uj += e->recompute_uj;
+    sum->estimated_uj += e->estimated_uj;
+    sum->split_lo_uj += e->split_lo_uj;
+    sum->split_hi_uj += e->split_hi_uj;
+    sum->cpu_ns += e->cpu_ns;
+    sum->settled = sum->settled && e->settled;
+    if (e->concurrency > sum->concurrency) sum->concurrency = e->concurrency;
+}
+_Static_assert(SB_ENERGY_ESTIMATED > SB_ENERGY_MEASURED, "the weaker source is the greater");
 
 double sb_energy_error_pct(const sb_energy *e)
 {

@@ -10,7 +10,7 @@
  *             reals.
  * Ownership   sb_meter owns its descriptors. Text in sb_energy is inside it or static.
  * Wrapping    A counter wraps after minutes. A mark or a lap every few seconds of work keeps the
- *             sum right (shares.h makes one each second). A gap in which the counter could have
+ *             sum right (ledger.h makes one each second). A gap in which the counter could have
  *             wrapped, or that asks for more watts than a package can draw, is lost: the whole
  *             stretch is then estimated, and says so.
  * Threads     One caller at a time.
@@ -28,13 +28,18 @@ typedef enum sb_energy_source {
 
 typedef struct sb_energy {
     sb_energy_source source;
-    int64_t energy_uj, lo_uj, hi_uj; /* meaningless when unavailable */
-    int64_t prefill_uj;              /* part spent before the first new token */
-    uint64_t duration_ns, cpu_ns;    /* wall and process CPU time of the stretch */
-    double ratio;                    /* share of the meter given to this process; 1 for estimates */
-    const char *method;              /* how the share was found */
-    char meter[64];                  /* what was read, or the row of the coefficients */
-    char scope[160];                 /* what is counted and what is not */
+    int64_t energy_uj, lo_uj, hi_uj;  /* meaningless when unavailable */
+    int64_t prefill_uj;               /* part spent before the first new token */
+    uint64_t duration_ns, cpu_ns;     /* wall and process CPU time of the stretch */
+    int64_t estimated_uj;             /* part that no meter counted: all of an estimate */
+    int64_t recompute_uj;             /* part spent on tokens computed again */
+    int64_t split_lo_uj, split_hi_uj; /* what other rules of splitting would have given */
+    double concurrency; /* answers that shared its steps, mean over its time; 0: none */
+    bool settled;       /* false: its last stretch is still open, and guessed */
+    double ratio;       /* share of the meter given to this process; 1 for estimates */
+    const char *method; /* how the share was found */
+    char meter[64];     /* what was read, or the row of the coefficients */
+    char scope[160];    /* what is counted and what is not */
 } sb_energy;
 
 /* How events are opened (a descriptor that close() takes, or -1 with errno) and read. */
@@ -61,6 +66,23 @@ typedef struct sb_meter_mark {
     uint32_t n_lost;
 } sb_meter_mark;
 
+/* What the meter says of the time between two marks, before any of it is anyone's. */
+typedef struct sb_stretch {
+    sb_energy_source source;
+    int64_t all_uj;       /* the counters' difference; of an estimate, this process's own work */
+    int64_t other_uj;     /* of it, other programs' by CPU time, rounded down; 0 of estimates */
+    int64_t lo_uj, hi_uj; /* range of all_uj - other_uj */
+    bool is_lost;         /* counters stood still, jumped or wrapped unseen: all_uj is what could be
+                             read, and nobody's; source is ESTIMATED */
+    bool is_short;        /* too little for the counters to tell: the mark has not moved, and source
+                             is ESTIMATED */
+    int64_t estimate_uj;  /* this process's work by CPU time and coefficient, always */
+    uint64_t duration_ns, cpu_ns;
+    double ratio;
+    const char *method;
+    char meter[64], scope[160];
+} sb_stretch;
+
 typedef struct sb_meter sb_meter;
 
 /* Fails for want of memory only: no counter, or none that may be read, leaves the estimate. */
@@ -78,7 +100,16 @@ sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin);
 /* The same, and moves the mark to now: laps leave nothing out between them. */
 sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark);
 
+/* The stretch since the mark, which moves to now unless it is short: stretches leave nothing out
+ * between them. */
+sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark);
+/* How long the counters may go unread without a wrap that nobody sees; 0: for ever. */
+uint64_t sb_meter_poll_ns(const sb_meter *m);
+
 const char *sb_energy_source_name(sb_energy_source s);
+/* Adds an answer's energy to a sum: measured only when both are, unavailable when one is. The
+ * stretch's duration is the caller's. */
+void sb_energy_add(sb_energy *sum, const sb_energy *e);
 /* The larger distance from energy_uj to an end of its range, in percent of it. */
 double sb_energy_error_pct(const sb_energy *e);
 /* "12.3 J (11.8 J to 12.9 J), measured: METER (SCOPE)" or "about 9 J (4 J to 20 J), estimated:

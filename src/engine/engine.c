@@ -64,6 +64,7 @@ static void layout_batch(sb_engine *e, sb_arena *a)
         b->sin[i] = sb_arena_take(a, n * n_pair, sizeof(float));
     }
     e->parts = sb_arena_take(a, n, sizeof *e->parts);
+    e->head_parts = sb_arena_take(a, n, sizeof *e->head_parts);
 }
 
 /* All memory a step touches besides weights, pages and logits. */

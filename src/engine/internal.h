@@ -138,6 +138,8 @@ struct sb_engine {
     struct sb_prefix *prefix; /* asked for pages when none is free, or NULL */
     int32_t n_open;
     sb_work_part *parts;
+    int32_t *head_parts; /* those that read the head's weights */
+    sb_work_shared head_work;
     sb_work_record record;
     uint64_t ops_per_row, head_ops, head_bytes, body_bytes;
 };

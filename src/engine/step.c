@@ -105,10 +105,12 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
 {
     sb_work_record *r = &e->record;
     const sb_batch *b = &e->batch;
+    e->head_work = (sb_work_shared){.bytes = e->head_bytes, .parts = e->head_parts};
     for (int32_t i = 0; i < b->n_spans; i++) {
         const sb_span *s = &b->spans[i];
         const uint64_t n_wanted = s->want == SB_WANT_ALL ? (uint64_t)s->n : s->want == SB_WANT_LAST;
         sb_work_part *p = &e->parts[i];
+        if (n_wanted) e->head_parts[e->head_work.n_part++] = i;
         *p = (sb_work_part){.owner = s->s->owner,
                             .kv_bytes = sb_kv_bytes_read(e, s->s->n_pos, s->n),
                             .n_ops = (uint64_t)s->n * e->ops_per_row + n_wanted * e->head_ops};
@@ -122,7 +124,9 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
                           .end_ns = sb_now_ns(),
                           .cpu_ns = sb_pool_cpu_ns(e->pool) - begin_cpu_ns,
                           .n_threads = e->n_now,
-                          .dense_bytes = e->body_bytes + (b->n_logits ? e->head_bytes : 0),
+                          .dense_bytes = e->body_bytes,
+                          .n_shared = e->head_work.n_part > 0,
+                          .shared = &e->head_work,
                           .n_part = b->n_spans,
                           .parts = e->parts};
 }

@@ -28,7 +28,7 @@ typedef struct sb_models_opts {
     uint64_t max_mem;     /* bytes; 0: what the machine has free */
     double idle_unload_s; /* 0: models stay */
     int32_t max_queue;    /* of one model */
-    sb_shares *shares;    /* of the one meter; NULL: no energy */
+    sb_ledger *ledger;    /* of the one meter; NULL: no energy */
     /* On the loader's thread, for logs; may be NULL. */
     void (*on_loaded)(void *ctx, const char *id, uint64_t load_ns, uint64_t bytes,
                       int32_t n_streams);

@@ -257,7 +257,7 @@ static sb_status open_chat(sb_held *e, const char *path, const char *pulled_as, 
     const sb_chat_opts o = {
         .engine = eo,
         .pool = *pool,
-        .shares = m->o.shares,
+        .ledger = m->o.ledger,
         .max_queue = m->o.max_queue,
         .hooks = {.enter = enter_step, .leave = leave_step, .ctx = &m->turnstile}};
     SB_TRY(sb_chat_open(chat, path, &o, err));
@@ -276,6 +276,13 @@ static sb_status plan_load(sb_held *e, const char *path, plan *p, sb_error *err)
     return s;
 }
 
+/* Loading is nobody's answer. */
+static void note_energy(const sb_models *m, uint64_t begin_ns, uint64_t begin_cpu_ns)
+{
+    if (m->o.ledger)
+        sb_ledger_system(m->o.ledger, sb_process_cpu_ns() - begin_cpu_ns, sb_now_ns() - begin_ns);
+}
+
 static sb_status load(sb_held *e, sb_error *err)
 {
     sb_models *m = e->m;
@@ -283,7 +290,7 @@ static sb_status load(sb_held *e, sb_error *err)
     sb_pool *pool = NULL;
     sb_buf path, record;
     plan p = {0};
-    const uint64_t begin_ns = sb_now_ns();
+    const uint64_t begin_ns = sb_now_ns(), begin_cpu_ns = sb_process_cpu_ns();
     sb_models_tell_part(e, 0);
     sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of a model");
     sb_buf_init(&record, SB_MAX_PATH_BYTES * 32, "hashes of a model");
@@ -304,6 +311,7 @@ static sb_status load(sb_held *e, sb_error *err)
     }
     sb_buf_deinit(&record);
     sb_buf_deinit(&path);
+    note_energy(m, begin_ns, begin_cpu_ns);
     (void)pthread_mutex_lock(&m->lock);
     if (s == SB_OK) {
         e->chat = chat;

@@ -302,7 +302,6 @@ static sb_status check_options(sb_server *sv, bool *out_usage, sb_error *err)
 static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
 {
     const sb_server_opts *o = &sv->o;
-    const sb_meter_roots roots = {.sysfs = o->sysfs};
     SB_TRY(sb_store_open(&sv->store, o->home, err));
     SB_TRY(sb_journal_open(&sv->journal, o->log, err));
     SB_TRY(sb_db_open(&sv->db, sb_store_home(sv->store), SB_DB_SERVE, err));
@@ -310,8 +309,7 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
     SB_TRY(check_address(sv, out_usage, err));
     SB_TRY(sb_quotas_new(&sv->quotas, err));
     SB_TRY(sb_pulls_new(&sv->pulls, err));
-    SB_TRY(sb_meter_open(&sv->meter, &roots, err));
-    SB_TRY(sb_shares_open(&sv->shares, sv->meter, err));
+    SB_TRY(sb_server_energy_open(sv, err));
     const sb_models_opts m = {.store = sv->store,
                               .given = o->models,
                               .n_given = o->n_models,
@@ -320,7 +318,7 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
                               .max_mem = o->max_mem,
                               .idle_unload_s = o->idle_unload_s,
                               .max_queue = 4 * o->max_queue + 64, /* choices; runs are counted */
-                              .shares = sv->shares,
+                              .ledger = sv->ledger,
                               .on_loaded = on_loaded,
                               .on_failed = on_failed,
                               .on_note = on_note,
@@ -402,6 +400,7 @@ sb_status sb_server_open(sb_server **out, const sb_server_opts *o, bool *out_usa
     if (s == SB_OK) s = open_parts(sv, out_usage, err);
     if (s == SB_OK) s = open_socket(sv, err);
     if (s == SB_OK) s = open_events(sv, err);
+    if (s == SB_OK) s = sb_server_energy_watch(sv, err);
     if (s == SB_OK) s = sb_server_contain(sv, err);
     if (s == SB_OK) s = sb_workers_new(&sv->workers, SB_SERVER_WORKERS, err);
     if (s == SB_OK) s = sb_page_new(&sv->page, sv, err);
@@ -444,8 +443,7 @@ void sb_server_close(sb_server *sv)
     sb_page_free(sv->page);
     sb_models_free(sv->models);
     if (sv->db) sb_server_sum_flush(sv);
-    sb_shares_close(sv->shares);
-    sb_meter_close(sv->meter);
+    sb_server_energy_close(sv);
     free_events(sv);
     if (sv->base) event_base_free(sv->base);
     if (sv->wake_fd >= 0) (void)close(sv->wake_fd);

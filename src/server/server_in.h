@@ -5,7 +5,7 @@
  *             about it. */
 #ifndef SB_SERVER_IN_H
 #define SB_SERVER_IN_H
-#include "energy/shares.h"
+#include "energy/ledger.h"
 #include "server/guard.h"
 #include "server/helper.h"
 #include "server/journal.h"
@@ -38,14 +38,14 @@ struct event;
 struct sb_server {
     sb_server_opts o; /* the host is set */
     struct event_base *base;
-    struct event *wake, *signals[3], *grace, *helper_event;
+    struct event *wake, *signals[3], *grace, *helper_event, *meter_event;
     sb_http *http;
     sb_guard guard;
     sb_store *store;
     sb_db *db;
     sb_keyring *keyring;
     sb_meter *meter;
-    sb_shares *shares;
+    sb_ledger *ledger;
     sb_models *models;
     sb_workers *workers;
     sb_quotas *quotas;
@@ -101,6 +101,10 @@ const char *sb_visit_refused(void *server, int status, const char *why, sb_str p
 void sb_visit_done(void *server, sb_x *x, const struct sb_http_outcome *o);
 /* contain.c: closes the sandbox. */
 sb_status sb_server_contain(sb_server *sv, sb_error *err) SB_MUST_USE;
+/* server_energy.c: the meter and its ledger; while idle it is read before a counter could wrap. */
+sb_status sb_server_energy_open(sb_server *sv, sb_error *err) SB_MUST_USE;
+sb_status sb_server_energy_watch(sb_server *sv, sb_error *err) SB_MUST_USE;
+void sb_server_energy_close(sb_server *sv);
 /* server.c: the loop looks at what there is. Any thread. */
 void sb_server_wake(sb_server *sv);
 /* server.c: the end of a drain, when nothing is left; on the loop. */

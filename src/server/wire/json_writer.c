@@ -257,9 +257,11 @@ void sb_jw_energy(sb_jw *w, const sb_energy *e)
 #define AS_text(v) sb_jw_text(w, (sb_str){(v), (v) ? strlen(v) : 0})
 #define AS_real(v) sb_jw_real(w, v)
 #define AS_whole(v) sb_jw_int(w, v)
+#define AS_flag(v) sb_jw_bool(w, v)
 #define IS_text true
 #define IS_real known
 #define IS_whole known
+#define IS_flag known
 #define X(name, kind, value)                                                                       \
     if (IS_##kind) {                                                                               \
         sb_jw_key(w, #name);                                                                       \

@@ -137,25 +137,12 @@ sb_energy sb_voice_energy(const sb_turn *turns, size_t n)
 {
     sb_energy sum = n ? turns[0].energy : (sb_energy){0};
     for (size_t i = 1; i < n; i++) {
-        const sb_energy *e = &turns[i].energy;
-        if (e->source == SB_ENERGY_UNAVAILABLE || sum.source == SB_ENERGY_UNAVAILABLE)
-            sum.source = SB_ENERGY_UNAVAILABLE;
-        else if (e->source > sum.source) { // estimated counts less than measured
-            sum.source = e->source;
-            sum.method = e->method;
-            memcpy(sum.meter, e->meter, sizeof sum.meter);
-            memcpy(sum.scope, e->scope, sizeof sum.scope);
-        }
-        sum.energy_uj += e->energy_uj;
-        sum.lo_uj += e->lo_uj;
-        sum.hi_uj += e->hi_uj;
-        sum.prefill_uj += e->prefill_uj;
-        sum.cpu_ns += e->cpu_ns;
-        if (e->duration_ns > sum.duration_ns) sum.duration_ns = e->duration_ns;
+        sb_energy_add(&sum, &turns[i].energy);
+        if (turns[i].energy.duration_ns > sum.duration_ns)
+            sum.duration_ns = turns[i].energy.duration_ns;
     }
     return sum;
 }
-_Static_assert(SB_ENERGY_ESTIMATED > SB_ENERGY_MEASURED, "the weaker source is the greater");
 
 void sb_jw_warnings(sb_jw *w, const sb_ask *a)
 {

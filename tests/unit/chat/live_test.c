@@ -22,7 +22,7 @@ enum { N_ASKS = 24, N_WORDS = 20 };
 static char path[128];
 static sb_pool *pool;
 static sb_meter *meter;
-static sb_shares *shares;
+static sb_ledger *ledger;
 static sb_chat *crowd, *alone;
 
 static sb_chat *open_chat(int32_t n_sessions, int32_t max_queue)
@@ -36,7 +36,7 @@ static sb_chat *open_chat(int32_t n_sessions, int32_t max_queue)
                                        .n_sessions = n_sessions,
                                        .n_rows = 64},
                             .pool = pool,
-                            .shares = shares,
+                            .ledger = ledger,
                             .max_queue = max_queue};
 
     if (sb_chat_open(&c, path, &o, &err) != SB_OK) fail_msg("%s", err.msg);
@@ -52,7 +52,7 @@ static int open_all(void **state)
     const sb_meter_roots roots = {.sysfs = "/nonexistent"};
     return sb_tiny_write(&t, path, NULL) == SB_OK && sb_pool_new(&pool, 2, NULL) == SB_OK &&
                    sb_meter_open(&meter, &roots, NULL) == SB_OK &&
-                   sb_shares_open(&shares, meter, NULL) == SB_OK
+                   sb_ledger_open(&ledger, &(sb_ledger_opts){.meter = meter}, NULL) == SB_OK
                ? 0
                : -1;
 }
@@ -60,7 +60,7 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     (void)state;
-    sb_shares_close(shares);
+    sb_ledger_close(ledger);
     sb_meter_close(meter);
     sb_pool_free(pool);
     return unlink(path);

@@ -224,7 +224,7 @@ static void others_get_their_share(void **state)
     const double share = (double)e.cpu_ns / 1e9;
     assert_int_equal(e.source, SB_ENERGY_MEASURED);
     assert_true(e.ratio > share * 0.99 && e.ratio < share * 1.01);
-    assert_int_equal(e.energy_uj, (int64_t)(1e6 * e.ratio + 0.5));
+    assert_in_range(e.energy_uj, (int64_t)(1e6 * e.ratio), (int64_t)(1e6 * e.ratio) + 1);
     assert_true(e.lo_uj < e.energy_uj * 6 / 10); /* a third of the weight each way */
     assert_true(e.hi_uj > e.energy_uj * 2);
     assert_true(e.hi_uj <= 1000000);

@@ -26,7 +26,9 @@
     "{\"source\":\"estimated\",\"energy_joules\":1.5,\"energy_kwh\":4.1666666666666667e-07,"       \
     "\"avg_power_watts\":3.0,\"duration_seconds\":0.5,\"energy_uj\":1500000,"                      \
     "\"energy_uj_low\":1000000,\"energy_uj_high\":2000000,\"error_pct\":33.333333333333336,"       \
-    "\"prefill_joules\":0.5,\"decode_joules\":1.0,\"attribution_method\":\"cpu-time\","            \
+    "\"prefill_joules\":0.5,\"decode_joules\":1.0,\"recompute_joules\":0.0,"                       \
+    "\"energy_uj_estimated\":0,\"split_uj_low\":0,\"split_uj_high\":0,\"concurrency_mean\":0.0,"   \
+    "\"settled\":false,\"attribution_method\":\"cpu-time\","                                       \
     "\"attribution_ratio\":1.0,\"cpu_seconds\":0.75,\"meter\":\"test\",\"scope\":\"package\"}"
 #define CHUNK                                                                                      \
     "data: {\"id\":\"chatcmpl-abc\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"  \
