@@ -29,9 +29,12 @@ const sb_verb_row sb_verbs[SB_VERB_COUNT] = {
 #define X(cmd, verb, n_min, n_max, args, what) {SB_CMD_##cmd, #verb, n_min, n_max, args, what},
 #include "cli/verbs.def"
 #undef X
+#define X(word, n_min, n_max, args, what) {SB_CMD_energy, #word, n_min, n_max, args, what},
+#include "cli/energy-words.def"
+#undef X
 };
 
-enum { SHOWN_BYTES = 64 };
+enum { SHOWN_BYTES = 64, VERBS_BYTES = 128 };
 
 bool sb_parse_int(const char *text, int64_t *out)
 {
@@ -292,6 +295,16 @@ static sb_status check_words(const sb_args *a, int n_words, sb_error *err)
     return SB_OK;
 }
 
+/* "add|list|revoke", cut where there is no more room. */
+static void list_verbs(sb_cmd cmd, char out[VERBS_BYTES])
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (int i = 0; i < SB_VERB_COUNT && n < VERBS_BYTES; i++)
+        if (sb_verbs[i].cmd == cmd)
+            n += (size_t)snprintf(out + n, VERBS_BYTES - n, "%s%s", n ? "|" : "", sb_verbs[i].name);
+}
+
 /* The first word of a command that has verbs, and how many follow. */
 static sb_status check_verb(sb_args *a, int n_words, sb_error *err)
 {
@@ -307,9 +320,10 @@ static sb_status check_verb(sb_args *a, int n_words, sb_error *err)
             return SB_FAIL(err, SB_INVALID, "%s takes nothing more", r->name);
         return SB_OK;
     }
+    char verbs[VERBS_BYTES];
     sb_path_escape(shown, sizeof shown, a->words[0]);
-    return SB_FAIL(err, SB_INVALID, "'%s': must be one of %.*s", shown,
-                   (int)strcspn(sb_commands[a->cmd].args, " "), sb_commands[a->cmd].args);
+    list_verbs(a->cmd, verbs);
+    return SB_FAIL(err, SB_INVALID, "'%s': must be one of %s", shown, verbs);
 }
 
 /* What is right word by word and wrong together. */

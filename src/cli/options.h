@@ -55,6 +55,9 @@ typedef enum sb_verb {
 #define X(cmd, verb, n_min, n_max, args, what) SB_VERB_##cmd##_##verb,
 #include "cli/verbs.def"
 #undef X
+#define X(word, n_min, n_max, args, what) SB_VERB_energy_##word,
+#include "cli/energy-words.def"
+#undef X
     SB_VERB_COUNT
 } sb_verb;
 

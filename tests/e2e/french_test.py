@@ -63,6 +63,7 @@ def wanted():
     yield from texts_of_list("cli/commands.def", (3, 4, 5))
     yield from texts_of_list("cli/options.def", (8, 9))
     yield from texts_of_list("cli/verbs.def", (4, 5))
+    yield from texts_of_list("cli/energy-words.def", (3, 4))
     yield from texts_of_list("cli/environ.def", (1,))
     yield from texts_of_list("cli/slash.def", (2, 4))
     for path in sorted(glob.glob(os.path.join(SRC, "cli/*.c"))):
