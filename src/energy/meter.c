@@ -20,103 +20,146 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-enum { STAT_BYTES = 512, HINT_BYTES = 240, NAME_BYTES = 128 };
+enum { STAT_BYTES = 512, HINT_BYTES = 512, NAME_BYTES = 128 };
 
 struct sb_meter {
-    sb_counters counters;
-    bool perf_refused, refused, broken; /* why there are none */
-    int stat_fd;
-    uint64_t ns_per_tick; /* of /proc/stat */
+    sb_sources found;
+    int stat_fd, group_fd; /* proc/stat, and of a tree its cpu.stat; -1: none */
+    uint64_t ns_per_tick;  /* of /proc/stat */
     sb_cpu_power cpu;
+    sb_check_state check;
     char hint[HINT_BYTES], name[NAME_BYTES];
 };
 
 /* What the counters are called, by the kinds that are there. */
 static const struct {
-    sb_counter_kind kind;
     const char *name, *with_dram;
+    const char *method;
     const char *scope, *scope_with_dram; /* these name what is not seen */
-} words[] = {
-    {SB_COUNTER_PACKAGE, "package", "package+dram",
-     "CPU packages with idle power, this process's share by CPU time; not power supply, fans, "
-     "disks, memory",
-     "CPU packages and memory with idle power, this process's share by CPU time; not power supply, "
-     "fans, disks"},
-    {SB_COUNTER_PLATFORM, "psys", "psys",
-     "what the board feeds its psys counter, with idle power, this process's share by CPU time; "
-     "boards differ; not all losses of the power supply",
-     ""},
-    {SB_COUNTER_GUEST, "guest tree", "guest tree",
-     "what the host counts for this guest, renewed every few seconds, this process's share by CPU "
-     "time; not power supply, fans, disks",
-     ""},
+} words[SB_COUNTER_KIND_COUNT] = {
+    [SB_COUNTER_PACKAGE] = {"package", "package+dram", "package_energy_x_cpu_time_share",
+                            "CPU packages with idle power, this process's share by CPU time; not "
+                            "power supply, fans, disks, memory",
+                            "CPU packages and memory with idle power, this process's share by CPU "
+                            "time; not power supply, fans, disks"},
+    [SB_COUNTER_PLATFORM] = {"psys", "psys", "package_energy_x_cpu_time_share",
+                             "what the board feeds its psys counter, with idle power, this "
+                             "process's share by CPU time; boards differ; not all losses of the "
+                             "power supply",
+                             ""},
+    [SB_COUNTER_GUEST] = {"guest tree", "guest tree", "package_energy_x_cpu_time_share",
+                          "what the host counts for this guest, renewed every few seconds, this "
+                          "process's share by CPU time; not power supply, fans, disks",
+                          ""},
+    [SB_COUNTER_SERVER] = {"server power", "", "sampled_power_x_cpu_time_share",
+                           "the whole server with idle power, watts read %s and integrated, this "
+                           "process's share by CPU time",
+                           ""},
+    [SB_COUNTER_RAIL] = {"rail power", "", "sampled_power_x_cpu_time_share",
+                         "the board's input rail with idle power, watts read %s and integrated, "
+                         "this process's share by CPU time; not the power supply",
+                         ""},
+    [SB_COUNTER_PLUG] = {"power", "", "sampled_power_x_cpu_time_share",
+                         "all behind the plug with idle power, watts read %s and integrated, this "
+                         "process's share by CPU time",
+                         ""},
+    [SB_COUNTER_BATTERY] = {"power", "", "sampled_power_x_cpu_time_share",
+                            "the laptop with its screen, watts read %s and integrated, this "
+                            "process's share by CPU time; not the power supply",
+                            ""},
+    [SB_COUNTER_NODE] = {"energy", "", "package_energy_x_cpu_time_share",
+                         "CPU packages as another program reads them, renewed %s, this process's "
+                         "share by CPU time; not power supply, fans, disks",
+                         ""},
+    [SB_COUNTER_GPU] = {"GPU", "", "", "", ""},
 };
 
-static size_t words_of(const sb_counters *c)
+/* What the source and its first counter are called: "RAPL", "plug Shelly". */
+static void name_source(const sb_counters *c, char *out, size_t out_bytes)
 {
-    size_t i = 0;
-    while (i + 1 < SB_ARRAY_LEN(words) && words[i].kind != c->v[0].kind)
-        i++;
-    return i;
+    const sb_counter_kind k = c->v[0].kind;
+    if (k == SB_COUNTER_PLUG || k == SB_COUNTER_NODE)
+        (void)snprintf(out, out_bytes, "%s %s", c->source, c->v[0].name);
+    else
+        (void)snprintf(out, out_bytes, "%s", c->source);
 }
 
 /* dram: whether memory is among what is counted. */
-static void name_counters(const sb_counters *c, bool dram, char *out, size_t out_bytes)
+static void name_counters(const sb_meter *m, bool dram, char *out, size_t out_bytes)
 {
-    int n = 0;
+    const sb_counters *c = m->found.main;
+    const sb_counter_kind k = c->v[0].kind;
+    char source[80], gpus[24] = "";
+    int n = 0, n_gpu = 0;
     for (int i = 0; i < c->n; i++)
         n += c->v[i].mirror_of < 0 && (dram || c->v[i].kind != SB_COUNTER_DRAM);
-    const size_t i = words_of(c);
-    (void)snprintf(out, out_bytes, "%s %s, %d counter%s", c->source,
-                   dram ? words[i].with_dram : words[i].name, n, n == 1 ? "" : "s");
+    for (int i = 0; i < m->found.n_added; i++)
+        n_gpu += m->found.added[i]->n;
+    name_source(c, source, sizeof source);
+    if (n_gpu) (void)snprintf(gpus, sizeof gpus, " + %d GPU", n_gpu);
+    (void)snprintf(out, out_bytes, "%s %s, %d counter%s%s", source,
+                   dram ? words[k].with_dram : words[k].name, n, n == 1 ? "" : "s", gpus);
+}
+
+static void name_scope(const sb_meter *m, bool dram, char *out, size_t out_bytes)
+{
+    const sb_counters *c = m->found.main;
+    const sb_counter_kind k = c->v[0].kind;
+    const char *scope = dram ? words[k].scope_with_dram : words[k].scope;
+    const char *gap = strstr(scope, "%s");
+    char every[32] = "";
+    const int n = gap ? (int)(gap - scope) : 0;
+    if (gap)
+        (void)snprintf(every, sizeof every, "every %llu s",
+                       (unsigned long long)(c->step_ns + 999999999) / 1000000000);
+    (void)snprintf(out, out_bytes, "%s%.*s%s%s", m->found.n_added ? "GPU boards; " : "", n, scope,
+                   every, gap ? gap + 2 : scope);
 }
 
 /* The next step for a user who may not read what is there. A capability on the program lasts and
  * concerns it alone, so it is named where it helps. */
-static void make_hint(sb_meter *m)
+static void make_hint(sb_meter *m, const char *sysfs)
 {
-    char self[128];
-    if (m->counters.n > 0 || (!m->refused && !m->perf_refused)) return;
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    const bool known = n > 0 && (size_t)n < sizeof self - 1;
-    self[known ? n : 0] = 0;
-    if (m->perf_refused)
-        (void)snprintf(m->hint, sizeof m->hint,
-                       "the CPU's energy counters may not be read by this user; to allow it for "
-                       "this program: sudo setcap cap_perfmon=ep %s",
-                       known ? self : "PATH_OF_SOBRE");
-    else
-        (void)snprintf(m->hint, sizeof m->hint,
-                       "the CPU's energy counters may not be read by this user; to allow it until "
-                       "the next boot: sudo chmod a+r /sys/class/powercap/*/energy_uj "
-                       "/sys/class/powercap/*/*/energy_uj");
+    char command[SB_METER_COMMAND_BYTES];
+    if (m->found.main || (!m->found.refused && !m->found.perf_refused)) return;
+    const bool perf = m->found.perf_refused;
+    sb_look_command(sysfs, perf ? SB_METER_PERF : SB_METER_POWERCAP, command, sizeof command);
+    (void)snprintf(m->hint, sizeof m->hint,
+                   perf ? "the CPU's energy counters may not be read by this user; to allow it for "
+                          "this program: %s"
+                        : "the CPU's energy counters may not be read by this user; to allow it "
+                          "until the next boot: %s",
+                   command);
 }
 
-static void open_counters(sb_meter *m, const char *sysfs, const sb_perf_calls *perf)
+/* Under a prefix everything is read there; what the processor is, a tree need not say. */
+static void open_proc(sb_meter *m, const sb_meter_roots *r)
 {
-    sb_perf_open(&m->counters, sysfs, perf);
-    m->perf_refused = m->counters.refused;
-    m->broken = m->counters.broken;
-    if (m->counters.n > 0) return;
-    sb_powercap_open(&m->counters, sysfs);
-    m->refused = m->counters.refused;
-    m->broken = m->broken || m->counters.broken;
+    const char *sysfs = r->sysfs ? r->sysfs : "", *proc = r->proc ? r->proc : sysfs;
+    m->stat_fd = sb_energy_open(proc, "proc", "stat");
+    m->group_fd = sysfs[0] ? sb_energy_open(sysfs, "sys/fs/cgroup", "cpu.stat") : -1;
+    const int probe = r->proc ? -1 : sb_energy_open(proc, "proc", "cpuinfo");
+    if (probe >= 0) (void)close(probe);
+    m->cpu = sb_cpu_power_find(r->proc || probe >= 0 ? proc : "");
+    const long hz = sysconf(_SC_CLK_TCK);
+    m->ns_per_tick = hz > 0 ? 1000000000u / (uint64_t)hz : 10000000u;
 }
 
 sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *err)
 {
-    const char *sysfs = roots && roots->sysfs ? roots->sysfs : "";
-    const char *proc = roots && roots->proc ? roots->proc : "";
+    static const sb_meter_roots machine = {0};
+    if (!roots) roots = &machine;
     sb_meter *m = sb_calloc(1, sizeof *m);
     if (!m) return SB_FAIL(err, SB_NO_MEMORY, "energy meter: no memory");
-    open_counters(m, sysfs, roots ? roots->perf : NULL);
-    make_hint(m);
-    m->cpu = sb_cpu_power_find(proc);
-    m->stat_fd = sb_energy_open(proc, "proc", "stat");
-    const long hz = sysconf(_SC_CLK_TCK);
-    m->ns_per_tick = hz > 0 ? 1000000000u / (uint64_t)hz : 10000000u;
-    if (m->counters.n > 0)
-        name_counters(&m->counters, sb_counters_have(&m->counters, SB_COUNTER_DRAM), m->name,
+    const sb_status s = sb_sources_open(&m->found, roots, err);
+    if (s != SB_OK) {
+        sb_free(m);
+        return s;
+    }
+    make_hint(m, roots->sysfs ? roots->sysfs : "");
+    open_proc(m, roots);
+    if (m->found.main)
+        name_counters(m, sb_counters_have(m->found.main, SB_COUNTER_DRAM), m->name,
                       sizeof m->name);
     else
         (void)snprintf(m->name, sizeof m->name,
@@ -129,8 +172,9 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
 void sb_meter_close(sb_meter *m)
 {
     if (!m) return;
-    sb_counters_close(&m->counters);
+    sb_sources_close(&m->found);
     if (m->stat_fd >= 0) (void)close(m->stat_fd);
+    if (m->group_fd >= 0) (void)close(m->group_fd);
     sb_free(m);
 }
 
@@ -142,6 +186,27 @@ const char *sb_meter_hint(const sb_meter *m)
 const char *sb_meter_name(const sb_meter *m)
 {
     return m->name;
+}
+
+size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max)
+{
+    size_t n = sb_sources_list(&m->found, out, n_max);
+    if (n == n_max) return n;
+    out[n] = (sb_meter_row){.kind = SB_METER_ESTIMATE,
+                            .state = m->found.main ? SB_METER_FALLBACK : SB_METER_CHOSEN,
+                            .unit = "mW a thread"};
+    (void)snprintf(out[n].name, sizeof out[n].name, "%s, %u mW", m->cpu.label, m->cpu.milliwatts);
+    return n + 1;
+}
+
+void sb_meter_check_begin(sb_meter *m)
+{
+    sb_sources_check_begin(&m->found, &m->check);
+}
+
+const char *sb_meter_check(sb_meter *m)
+{
+    return sb_sources_check(&m->found, &m->check);
 }
 
 /* Busy time of all processors of the machine: user, nice, system, irq, softirq. 0 = not known. */
@@ -164,15 +229,38 @@ static uint64_t host_busy_ns(const sb_meter *m)
     return ckd_mul(&ns, ticks, m->ns_per_tick) ? 0 : ns;
 }
 
+/* What a tree says that this process used: its control group's usage_usec. 0 = not known. */
+static uint64_t own_busy_ns(const sb_meter *m)
+{
+    static const char key[] = "usage_usec ";
+    char buf[STAT_BYTES];
+    uint64_t us = 0, ns = 0;
+    const int n = m->group_fd >= 0 ? sb_energy_pread(m->group_fd, buf, sizeof buf) : -1;
+    const char *at = n > 0 ? strstr(buf, key) : NULL;
+    if (!at || (at > buf && at[-1] != '\n')) return 0;
+    at += sizeof key - 1;
+    if (!sb_energy_parse_u64(at, at + strcspn(at, "\n"), &us)) return 0;
+    return ckd_mul(&ns, us, UINT64_C(1000)) ? 0 : ns;
+}
+
 static sb_meter_mark mark_now(sb_meter *m)
 {
-    const bool metered = m->counters.n > 0;
-    if (metered) sb_counters_tick(&m->counters);
-    return (sb_meter_mark){.now_ns = sb_now_ns(),
-                           .cpu_ns = sb_process_cpu_ns(),
-                           .host_busy_ns = metered ? host_busy_ns(m) : 0,
-                           .sum_uj = m->counters.sum_uj,
-                           .n_lost = m->counters.n_lost};
+    sb_counters *c = m->found.main;
+    sb_meter_mark mark = {.cpu_ns = sb_process_cpu_ns()};
+    if (c) {
+        sb_counters_tick(c);
+        mark.sum_uj = c->sum_uj;
+        mark.n_lost = c->n_lost;
+        mark.host_busy_ns = host_busy_ns(m);
+        mark.own_busy_ns = own_busy_ns(m);
+    }
+    for (int i = 0; i < m->found.n_added; i++) {
+        sb_counters_tick(m->found.added[i]);
+        mark.sum_uj += m->found.added[i]->sum_uj;
+        mark.n_lost += m->found.added[i]->n_lost;
+    }
+    mark.now_ns = sb_now_ns();
+    return mark;
 }
 
 sb_meter_mark sb_meter_begin(sb_meter *m)
@@ -202,55 +290,58 @@ static void estimate(const sb_meter *m, sb_stretch *e, const char *why)
                    m->cpu.basis);
 }
 
-/* Busy time of all other programs of the machine. */
-static uint64_t others_ns(const sb_meter_mark *a, const sb_meter_mark *b, uint64_t own_ns)
+/* Busy time of all other programs of the machine, and of this one as the same book has it. */
+static uint64_t others_ns(const sb_meter_mark *a, const sb_meter_mark *b, uint64_t *own_ns)
 {
+    if (a->own_busy_ns && b->own_busy_ns >= a->own_busy_ns) *own_ns = b->own_busy_ns - a->own_busy_ns;
     if (a->host_busy_ns == 0 || b->host_busy_ns <= a->host_busy_ns) return 0;
     const uint64_t host = b->host_busy_ns - a->host_busy_ns; /* /proc/stat steps by 10 ms */
-    return host > own_ns ? host - own_ns : 0;
+    return host > *own_ns ? host - *own_ns : 0;
 }
 
 static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_mark *b,
                     sb_stretch *e)
 {
-    const uint64_t own_ns = e->cpu_ns, other_ns = others_ns(a, b, own_ns);
+    const sb_counters *c = m->found.main;
+    uint64_t own_ns = e->cpu_ns;
+    const uint64_t other_ns = others_ns(a, b, &own_ns);
     const double all_uj = (double)e->all_uj, own = (double)own_ns, other = (double)other_ns;
     if (own_ns + other_ns > 0)
         e->other_uj = (int64_t)((wide)(uint64_t)e->all_uj * other_ns / (own_ns + other_ns));
     e->ratio = own + other > 0 ? own / (own + other) : 1;
-    /* One step of the counters at each end. */
-    const double step_ns = (double)m->counters.step_ns;
-    const double step_uj = all_uj * step_ns / ((double)e->duration_ns + step_ns);
+    /* One step of the counters at each end; a sensor of watts is off by what it allows itself. */
+    const double step_ns = (double)c->step_ns;
+    const double gain = c->watts ? (double)c->accuracy_permille / 1000 : 0;
+    const double step_uj = all_uj * step_ns / ((double)e->duration_ns + step_ns) + all_uj * gain;
     const double lo = own + other > 0 ? all_uj * own / (own + 3 * other) : all_uj;
     const double hi = own + other > 0 ? all_uj * own / (own + other / 3) : all_uj;
     e->source = SB_ENERGY_MEASURED;
     e->lo_uj = lo > step_uj ? (int64_t)llround(lo - step_uj) : 0;
     e->hi_uj = (int64_t)llround(hi + step_uj);
-    e->method = "package_energy_x_cpu_time_share";
+    e->method = words[c->v[0].kind].method;
     /* Some boards show a counter of memory that never moves: it is not counted. */
-    const bool dram = sb_counters_moved(&m->counters, SB_COUNTER_DRAM);
-    const size_t i = words_of(&m->counters);
-    name_counters(&m->counters, dram, e->meter, sizeof e->meter);
-    (void)snprintf(e->scope, sizeof e->scope, "%s",
-                   dram ? words[i].scope_with_dram : words[i].scope);
+    const bool dram = sb_counters_moved(c, SB_COUNTER_DRAM);
+    name_counters(m, dram, e->meter, sizeof e->meter);
+    name_scope(m, dram, e->scope, sizeof e->scope);
 }
 
 sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
 {
     const sb_meter_mark begun = *mark, end = mark_now(m), *begin = &begun;
+    const sb_counters *c = m->found.main;
     sb_stretch e = {.duration_ns = end.now_ns - begin->now_ns,
                     .cpu_ns = end.cpu_ns - begin->cpu_ns,
                     .all_uj = (int64_t)(end.sum_uj - begin->sum_uj),
                     .is_lost = end.n_lost != begin->n_lost};
     e.estimate_uj = estimate_uj(m, e.cpu_ns);
-    e.is_short =
-        m->counters.n > 0 && !e.is_lost && (e.all_uj == 0 || e.duration_ns < m->counters.step_ns);
+    e.is_short = c && !e.is_lost && (e.all_uj == 0 || e.duration_ns < c->step_ns);
     if (!e.is_short) *mark = end;
-    if (m->counters.n == 0)
+    if (!c)
         estimate(m, &e,
-                 m->perf_refused || m->refused ? "energy counters not readable by this user"
-                 : m->broken                   ? "energy counters there, but reading them fails"
-                                               : "no meter on this machine");
+                 m->found.perf_refused || m->found.refused
+                     ? "energy counters not readable by this user"
+                 : m->found.broken ? "energy counters there, but reading them fails"
+                                   : "no meter on this machine");
     else if (e.is_lost)
         estimate(m, &e, "the meter stood still, jumped, or wrapped unseen");
     else if (e.is_short)
@@ -260,15 +351,26 @@ sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
     return e;
 }
 
-uint64_t sb_meter_poll_ns(const sb_meter *m)
+/* How long one source may go unread; 0: for ever. */
+static uint64_t patience_ns(const sb_counters *c)
 {
-    uint64_t least = 0;
-    for (int i = 0; i < m->counters.n; i++) {
-        uint64_t ns = m->counters.v[i].range_uj; /* at full power; four looks before it wraps */
+    uint64_t least = c->watts ? SB_MAX_POWER_GAP_S * UINT64_C(1000000000) / 4 : 0;
+    for (int i = 0; i < c->n; i++) {
+        uint64_t ns = c->v[i].range_uj; /* at full power; four looks before it wraps */
         if (ns == 0) continue;
         ns = ckd_mul(&ns, ns, UINT64_C(1000)) ? UINT64_MAX : ns;
-        ns /= 4 * (uint64_t)SB_MAX_PACKAGE_WATTS;
+        ns /= 4 * c->max_watts;
         if (least == 0 || ns < least) least = ns;
+    }
+    return least;
+}
+
+uint64_t sb_meter_poll_ns(const sb_meter *m)
+{
+    uint64_t least = m->found.main ? patience_ns(m->found.main) : 0;
+    for (int i = 0; i < m->found.n_added; i++) {
+        const uint64_t ns = patience_ns(m->found.added[i]);
+        if (ns && (least == 0 || ns < least)) least = ns;
     }
     return least;
 }

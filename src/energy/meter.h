@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * meter.h - how much energy a stretch of this process's work took, and how sure that is.
  *
- * Purpose     Reads the CPU packages' own counters where it may (the kernel's `power` events, else
- *             powercap, else a tree that a host gives its guest); else multiplies CPU time by a
- *             coefficient of the CPU's family. Always says which, what was counted, and the range.
- *             A number is never a silent zero.
+ * Purpose     Reads the best meter of the machine (meters.def lists their kinds, best first), and
+ *             adds what GPU boards draw; else multiplies CPU time by a coefficient of the CPU's
+ *             family. Always says which, what was counted, and the range. A number is never a
+ *             silent zero.
  * Invariants  lo_uj <= energy_uj <= hi_uj. prefill_uj is a part of energy_uj. Counters are
  *             unwrapped integers of microjoules; only the process's share of them is a product of
  *             reals.
@@ -13,6 +13,9 @@
  *             sum right (ledger.h makes one each second). A gap in which the counter could have
  *             wrapped, or that asks for more watts than a package can draw, is lost: the whole
  *             stretch is then estimated, and says so.
+ * Watts       A meter that shows watts alone is integrated: the mean of two readings times the time
+ *             between them. It needs a reading every few seconds (sb_meter_poll_ns), and a longer
+ *             gap than SB_MAX_POWER_GAP_S is lost.
  * Threads     One caller at a time.
  * Cost        A mark: one read per counter and one of /proc/stat; nothing without counters. */
 #ifndef SB_ENERGY_METER_H
@@ -49,19 +52,90 @@ typedef struct sb_perf_calls {
     void *ctx;
 } sb_perf_calls;
 
-/* Where the kernel's trees are: NULL or "" for /sys and /proc; tests and guests give a prefix.
- * Event numbers hold for the running kernel only: under a prefix there are no events unless perf
- * says how to open them. All of it outlives the meter. */
+/* NVIDIA's library: how many boards, and what each has used since its driver was loaded. */
+typedef struct sb_nvml_calls {
+    int (*open)(void *ctx); /* boards; 0 when there is no library or none of them */
+    bool (*energy_mj)(void *ctx, int i, uint64_t *out);
+    bool (*name)(void *ctx, int i, char *out, size_t out_bytes);
+    void (*close)(void *ctx);
+    void *ctx;
+} sb_nvml_calls;
+
+/* The management controller: one request; bytes of its answer, the completion code first, or -1
+ * with errno. */
+typedef struct sb_ipmi_calls {
+    int (*ask)(void *ctx, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n, uint8_t *out,
+               size_t out_bytes);
+    void *ctx;
+} sb_ipmi_calls;
+
+/* Gets an address's text, NUL-terminated, for plugs and other programs' endpoints: this room has no
+ * socket. False when that fails or the text does not fit. Should not take longer than a second. */
+typedef struct sb_meter_fetch {
+    bool (*get)(void *ctx, const char *url, char *out, size_t out_bytes);
+    void *ctx;
+} sb_meter_fetch;
+
+/* Where meters are. All of it outlives the meter.
+ * sysfs: NULL or "" for the machine's own /sys, else a prefix (or a folder of counters that a host
+ * gives its guest), and then nothing outside it is a meter: event numbers hold for the running
+ * kernel only, so there are no events unless perf says how to open them; proc is then under the
+ * same prefix, and where it has no proc/stat, no other program is seen. */
 typedef struct sb_meter_roots {
     const char *sysfs, *proc;
-    const sb_perf_calls *perf; /* NULL: the kernel's */
+    const sb_perf_calls *perf;   /* NULL: the kernel's */
+    const sb_nvml_calls *nvml;   /* NULL: none; sb_nvml_system() is the machine's */
+    const sb_ipmi_calls *ipmi;   /* NULL: none; sb_ipmi_system() is the machine's */
+    const sb_meter_fetch *fetch; /* NULL: no plugs and endpoints */
+    const char *const *urls;     /* theirs: a plug's address, or an endpoint's with its path */
+    size_t n_urls;
+    bool survey; /* look at every meter, also where a better one was found: sb_meter_list */
 } sb_meter_roots;
 
-enum { SB_METER_MAX_ZONES = 64, SB_ENERGY_TEXT_BYTES = 512 };
+/* Loading NVIDIA's library takes its time and may wake a board; a management controller takes tens
+ * of milliseconds to answer. So both are asked for by name. */
+const sb_nvml_calls *sb_nvml_system(void);
+const sb_ipmi_calls *sb_ipmi_system(void);
+
+enum {
+    SB_METER_MAX_ZONES = 64,
+    SB_ENERGY_TEXT_BYTES = 512,
+    SB_METER_MAX_ROWS = 192,
+    SB_METER_NAME_BYTES = 64,
+    SB_METER_COMMAND_BYTES = 320
+};
+
+typedef enum sb_meter_kind {
+#define X(kind, id, period_ms, max_watts, accuracy, covers, misses, grant)                         \
+    SB_METER_##kind,
+#include "energy/meters.def"
+#undef X
+    SB_METER_KIND_COUNT
+} sb_meter_kind;
+
+typedef enum sb_meter_state {
+#define X(state, id, what) SB_METER_##state,
+#include "energy/meter-states.def"
+#undef X
+    SB_METER_STATE_COUNT
+} sb_meter_state;
+
+/* One counter or sensor that was found. */
+typedef struct sb_meter_row {
+    sb_meter_kind kind;
+    sb_meter_state state;
+    bool watts;                   /* shows watts, which are integrated here */
+    uint64_t period_ms;           /* renewed so often */
+    const char *unit;             /* as it is read */
+    char name[SB_METER_NAME_BYTES]; /* printing ASCII, whatever the file held */
+    char of[SB_METER_NAME_BYTES];   /* DUPLICATE, PART: of which */
+    char command[SB_METER_COMMAND_BYTES]; /* REFUSED: grants access */
+} sb_meter_row;
 
 /* A moment: what the counters had summed up to then. Plain data. */
 typedef struct sb_meter_mark {
     uint64_t now_ns, cpu_ns, host_busy_ns;
+    uint64_t own_busy_ns; /* this process's in host_busy_ns, where a tree says so; else 0 */
     uint64_t sum_uj; /* of all zones, unwrapped, since the meter was opened */
     uint32_t n_lost;
 } sb_meter_mark;
@@ -93,6 +167,20 @@ void sb_meter_close(sb_meter *m);
 const char *sb_meter_hint(const sb_meter *m);
 /* Which meter it is, for people: "RAPL package+dram, 2 counters", or the coefficient's row. */
 const char *sb_meter_name(const sb_meter *m);
+
+/* What was found, best kind first; how many there are. With roots.survey, everything. */
+size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max);
+/* Words of a kind and of a state: static. */
+const char *sb_meter_kind_id(sb_meter_kind k);
+const char *sb_meter_kind_covers(sb_meter_kind k);
+const char *sb_meter_kind_misses(sb_meter_kind k);
+const char *sb_meter_state_id(sb_meter_state s);
+const char *sb_meter_state_what(sb_meter_state s);
+/* Compares the meters that are kept beside (roots.survey): what they have shown since
+ * sb_meter_check_begin(). A line for people about the worst disagreement by more than what both
+ * allow, or NULL; it lives until the next call. Those that show watts want a call every few seconds. */
+void sb_meter_check_begin(sb_meter *m);
+const char *sb_meter_check(sb_meter *m);
 
 sb_meter_mark sb_meter_begin(sb_meter *m);
 /* Energy since the mark. */

@@ -14,8 +14,6 @@
 
 #include "energy/internal.h"
 
-static const uint64_t step_ns = 2000000; /* registers move about once a millisecond */
-
 __extension__ typedef unsigned __int128 wide;
 
 static int kernel_open(void *ctx, uint32_t type, uint64_t config, int cpu)
@@ -92,23 +90,16 @@ bool sb_perf_parse_scale(const char *text, sb_energy_scale *out)
     return true;
 }
 
-/* Descriptors of memory counters are told apart from those of packages by their place. */
-static const sb_energy_scale *scale_of(const sb_counters *c, int fd)
-{
-    for (int i = 0; i < c->n; i++)
-        if (c->v[i].fd == fd && c->v[i].kind == SB_COUNTER_DRAM) return &c->dram_scale;
-    return &c->package_scale;
-}
-
-static bool read_event(const sb_counters *c, int fd, uint64_t *out)
+static bool read_event(const sb_counters *c, const sb_counter *z, uint64_t *out)
 {
     uint64_t raw = 0;
     int64_t n;
     do
-        n = c->perf->read(c->perf->ctx, fd, &raw, sizeof raw);
+        n = c->perf->read(c->perf->ctx, z->fd, &raw, sizeof raw);
     while (n < 0 && errno == EINTR);
     if (n != (int64_t)sizeof raw) return false;
-    const sb_energy_scale *s = scale_of(c, fd);
+    const sb_energy_scale *s =
+        z->kind == SB_COUNTER_DRAM ? &c->dram_scale : &c->package_scale;
     wide v = 0;
     if (ckd_mul(&v, (wide)raw, (wide)s->num)) return false;
     v /= s->den;
@@ -189,7 +180,10 @@ typedef struct event {
 static bool add_counter(sb_counters *c, const char *sysfs, const event *e, uint64_t config,
                         uint64_t cpu)
 {
-    sb_counter z = {.kind = e->kind, .socket = socket_of_cpu(sysfs, cpu), .mirror_of = -1};
+    sb_counter z = {.kind = e->kind,
+                    .volts_fd = -1,
+                    .socket = socket_of_cpu(sysfs, cpu),
+                    .mirror_of = -1};
     if (c->n == SB_METER_MAX_ZONES) return false;
     (void)snprintf(z.name, sizeof z.name, "%s at processor %llu", e->file, (unsigned long long)cpu);
     z.fd = c->perf->open(c->perf->ctx, e->type, config, (int)cpu);
@@ -220,29 +214,57 @@ static bool add_event(sb_counters *c, const char *sysfs, const char *dir, const 
     return false;
 }
 
-void sb_perf_open(sb_counters *c, const char *sysfs, const sb_perf_calls *calls)
+/* The event source of this tree, if it is there and may be asked; its number. */
+static bool find_source(sb_counters *c, const sb_look *l, char *dir, size_t dir_bytes,
+                        uint32_t *out_type)
 {
-    char dir[SB_ENERGY_PATH_BYTES], text[24];
+    char text[24];
     uint64_t type = 0;
-    *c = (sb_counters){.read = read_event, .source = "perf power", .step_ns = step_ns};
+    const sb_perf_calls *calls = l->roots->perf;
     c->perf = calls ? calls : &kernel_calls;
-    if (!calls && sysfs[0]) return; /* numbers of another tree mean other events here */
-    const int n = snprintf(dir, sizeof dir, "%s/sys/bus/event_source/devices/power", sysfs);
-    if (n < 0 || (size_t)n >= sizeof dir ||
-        !sb_energy_read_line(dir, "", "type", text, sizeof text) ||
-        !sb_energy_parse_u64(text, text + strlen(text), &type) || type > UINT32_MAX)
-        return;
-    const event package = {"energy-pkg", SB_COUNTER_PACKAGE, (uint32_t)type, false};
-    const event memory = {"energy-ram", SB_COUNTER_DRAM, (uint32_t)type, false};
-    const event platform = {"energy-psys", SB_COUNTER_PLATFORM, (uint32_t)type, true};
-    if (add_event(c, sysfs, dir, &package)) {
-        (void)add_event(c, sysfs, dir, &memory);
-        c->refused = false;
-    } else if (add_event(c, sysfs, dir, &platform)) {
-        c->refused = false;
-    }
+    if (!calls && l->sysfs[0]) return false; /* numbers of another tree mean other events here */
+    const int n = snprintf(dir, dir_bytes, "%s/sys/bus/event_source/devices/power", l->sysfs);
+    if (n < 0 || (size_t)n >= dir_bytes || !sb_energy_read_line(dir, "", "type", text, sizeof text))
+        return false;
+    if (!sb_energy_parse_u64(text, text + strlen(text), &type) || type > UINT32_MAX) return false;
+    *out_type = (uint32_t)type;
+    return true;
+}
+
+static void start(sb_counters *c, sb_look *l, sb_meter_kind kind)
+{
     if (c->n > 0 && !sb_counters_start(c)) {
         sb_counters_close(c);
         c->broken = true;
     }
+    for (int i = 0; i < c->n; i++)
+        (void)sb_look_add(l, kind, SB_METER_CHECK, c->v[i].name);
+    if (c->n == 0 && (c->refused || c->broken))
+        (void)sb_look_fail(l, SB_METER_PERF, c->refused ? EACCES : ENODATA, "energy events");
+}
+
+void sb_perf_open(sb_counters *c, sb_look *l)
+{
+    char dir[SB_ENERGY_PATH_BYTES];
+    uint32_t type = 0;
+    sb_counters_init(c, SB_METER_PERF, "perf power", read_event);
+    if (!find_source(c, l, dir, sizeof dir, &type)) return;
+    const event package = {"energy-pkg", SB_COUNTER_PACKAGE, type, false};
+    const event memory = {"energy-ram", SB_COUNTER_DRAM, type, false};
+    if (add_event(c, l->sysfs, dir, &package)) {
+        (void)add_event(c, l->sysfs, dir, &memory);
+        c->refused = false;
+    }
+    start(c, l, SB_METER_PERF);
+}
+
+void sb_perf_psys_open(sb_counters *c, sb_look *l)
+{
+    char dir[SB_ENERGY_PATH_BYTES];
+    uint32_t type = 0;
+    sb_counters_init(c, SB_METER_PSYS, "perf power", read_event);
+    if (!find_source(c, l, dir, sizeof dir, &type)) return;
+    const event platform = {"energy-psys", SB_COUNTER_PLATFORM, type, true};
+    if (add_event(c, l->sysfs, dir, &platform)) c->refused = false;
+    start(c, l, SB_METER_PSYS);
 }

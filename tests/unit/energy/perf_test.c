@@ -129,7 +129,7 @@ static int teardown(void **state)
 
 static sb_meter_mark begin(fake *f)
 {
-    const sb_meter_roots roots = {f->root, f->root, &f->calls};
+    const sb_meter_roots roots = {.sysfs = f->root, .proc = f->root, .perf = &f->calls};
     sb_meter_close(f->m);
     f->m = NULL;
     assert_int_equal(sb_meter_open(&f->m, &roots, NULL), SB_OK);
@@ -348,7 +348,7 @@ static void a_failing_read_is_lost(void **state)
 static void a_prefix_alone_opens_no_events(void **state)
 {
     fake *f = *state;
-    const sb_meter_roots roots = {f->root, f->root, NULL};
+    const sb_meter_roots roots = {.sysfs = f->root, .proc = f->root};
     assert_int_equal(sb_meter_open(&f->m, &roots, NULL), SB_OK);
     assert_null(strstr(sb_meter_name(f->m), "perf"));
 }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dcmi.c - what a server's management controller says that the server draws (IPMI, DCMI).
+ *
+ * One request, "Get Power Reading": the answer is whole watts. Controllers take tens of
+ * milliseconds and renew about once a second, so none is asked more often; many stand still, which
+ * counters.c finds out. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ipmi.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "energy/internal.h"
+
+enum {
+    DCMI_NETFN = 0x2c,
+    DCMI_POWER = 0x02,
+    DCMI_GROUP = 0xdc,
+    DCMI_BYTES = 19, /* code, group, four times two bytes, two times four, state */
+    DCMI_ACTIVE = 0x40,
+    WAIT_MS = 1000
+};
+
+static uint32_t little(const uint8_t *p, int n)
+{
+    uint32_t v = 0;
+    for (int i = n; i-- > 0;)
+        v = v << 8 | p[i];
+    return v;
+}
+
+bool sb_dcmi_parse(const uint8_t *p, size_t n, uint32_t *out_watts, uint32_t *out_period_ms)
+{
+    if (n < DCMI_BYTES || p[0] != 0 || p[1] != DCMI_GROUP || !(p[18] & DCMI_ACTIVE)) return false;
+    *out_watts = little(p + 2, 2);
+    *out_period_ms = little(p + 14, 4);
+    return true;
+}
+
+/* The device, opened at the first request and kept. */
+typedef struct device {
+    int fd;
+    long n_asked;
+} device;
+static device the_device = {-1, 0};
+
+static int receive(int fd, long id, uint8_t *out, size_t out_bytes)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct ipmi_addr from;
+    struct ipmi_recv got = {.addr = (unsigned char *)&from,
+                            .addr_len = sizeof from,
+                            .msg = {.data = out, .data_len = (unsigned short)out_bytes}};
+    for (int i = 0; i < 4; i++) { /* answers to what was given up come first */
+        if (poll(&p, 1, WAIT_MS) != 1) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        got.addr_len = sizeof from;
+        got.msg.data_len = (unsigned short)out_bytes;
+        if (ioctl(fd, IPMICTL_RECEIVE_MSG_TRUNC, &got) < 0) return -1;
+        if (got.msgid == id) return got.msg.data_len;
+    }
+    errno = EPROTO;
+    return -1;
+}
+
+static int kernel_ask(void *ctx, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
+                      uint8_t *out, size_t out_bytes)
+{
+    device *d = ctx;
+    uint8_t bytes[16];
+    if (n > sizeof bytes) return -1;
+    memcpy(bytes, data, n);
+    if (d->fd < 0) d->fd = open("/dev/ipmi0", O_RDWR | O_CLOEXEC);
+    if (d->fd < 0) return -1;
+    struct ipmi_system_interface_addr to = {.addr_type = IPMI_SYSTEM_INTERFACE_ADDR_TYPE,
+                                            .channel = IPMI_BMC_CHANNEL};
+    struct ipmi_req ask = {
+        .addr = (unsigned char *)&to,
+        .addr_len = sizeof to,
+        .msgid = ++d->n_asked,
+        .msg = {.netfn = netfn, .cmd = cmd, .data = bytes, .data_len = (unsigned short)n}};
+    if (ioctl(d->fd, IPMICTL_SEND_COMMAND, &ask) < 0) return -1;
+    return receive(d->fd, ask.msgid, out, out_bytes);
+}
+
+const sb_ipmi_calls *sb_ipmi_system(void)
+{
+    static const sb_ipmi_calls calls = {kernel_ask, &the_device};
+    return &calls;
+}
+
+static bool read_dcmi(const sb_counters *c, const sb_counter *z, uint64_t *out_uw)
+{
+    static const uint8_t ask[] = {DCMI_GROUP, 1, 0, 0};
+    const sb_ipmi_calls *calls = c->ctx;
+    uint8_t answer[64];
+    uint32_t watts = 0, period_ms = 0;
+    (void)z;
+    const int n =
+        calls->ask(calls->ctx, DCMI_NETFN, DCMI_POWER, ask, sizeof ask, answer, sizeof answer);
+    if (n < 0) return false;
+    errno = ENODATA;
+    if (!sb_dcmi_parse(answer, (size_t)n, &watts, &period_ms)) return false;
+    *out_uw = (uint64_t)watts * 1000000;
+    return true;
+}
+
+void sb_dcmi_open(sb_counters *c, sb_look *l)
+{
+    sb_counters_init(c, SB_METER_DCMI, "IPMI", read_dcmi);
+    if (!l->roots->ipmi) return;
+    c->ctx = (void *)(uintptr_t)l->roots->ipmi; /* only ever read */
+    c->dear_ns = c->step_ns;
+    c->v[c->n++] = (sb_counter){.fd = -1,
+                                .volts_fd = -1,
+                                .kind = SB_COUNTER_SERVER,
+                                .name = "management controller",
+                                .socket = -1,
+                                .mirror_of = -1,
+                                .watts = true};
+    const bool reads = sb_counters_start(c);
+    const int why = errno;
+    sb_meter_row *r = NULL;
+    if (!reads && why != ENOENT && why != ENODEV && why != ENXIO)
+        r = sb_look_fail(l, SB_METER_DCMI, why, c->v[0].name);
+    else if (reads)
+        r = sb_look_add(l, SB_METER_DCMI, c->v[0].last_uw ? SB_METER_CHECK : SB_METER_IMPLAUSIBLE,
+                        c->v[0].name);
+    if (r) r->watts = true, r->unit = "W";
+    if (!reads || c->v[0].last_uw == 0) sb_counters_close(c);
+}
