@@ -24,6 +24,7 @@ static json_t *json_of(const sb_meter_row *r)
     sb_json_put(o, "kind", json_string(sb_meter_kind_id(r->kind)), &ok);
     sb_json_put(o, "name", json_string(r->name), &ok);
     sb_json_put(o, "state", json_string(sb_meter_state_id(r->state)), &ok);
+    sb_json_put(o, "counted", json_boolean(r->counted), &ok);
     sb_json_put(o, "of", text_or_null(r->of), &ok);
     sb_json_put(o, "covers", json_string(sb_meter_kind_covers(r->kind)), &ok);
     sb_json_put(o, "misses", json_string(sb_meter_kind_misses(r->kind)), &ok);
@@ -57,8 +58,7 @@ static void print_row(sb_out *out, const sb_meter_row *r, bool first_of_kind)
     }
     sb_out_addf(out, "  %-28s %s%s%s (%s", r->name, sb_tr(sb_meter_state_what(r->state)),
                 r->of[0] ? " " : "", sb_tr(r->of), r->unit);
-    if (r->period_ms)
-        sb_out_say(out, ", renewed every %llu ms", (unsigned long long)r->period_ms);
+    if (r->period_ms) sb_out_say(out, ", renewed every %llu ms", (unsigned long long)r->period_ms);
     sb_out_add(out, ")\n", 2);
     if (!r->command[0]) return;
     sb_out_addf(out, "    ");

@@ -164,7 +164,7 @@ static void survey(const batteries *bs, sb_look *l, const char *dir, bool used)
     }
 }
 
-void sb_battery_open(sb_counters *c, sb_look *l)
+void sb_find_battery(sb_counters *c, sb_look *l)
 {
     char dir[SB_ENERGY_PATH_BYTES];
     sb_counters_init(c, SB_METER_BATTERY, "battery", read_batteries);

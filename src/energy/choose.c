@@ -115,20 +115,23 @@ static const struct {
     sb_meter_kind kind;
     opener open;
 } order[] = {
-    {SB_METER_PERF, sb_perf_open},        {SB_METER_POWERCAP, sb_powercap_open},
-    {SB_METER_GUEST, sb_guest_open},      {SB_METER_PSYS, sb_perf_psys_open},
-    {SB_METER_PSYS, sb_psys_open},        {SB_METER_SERVER, sb_server_open},
-    {SB_METER_RAIL, sb_rail_open},        {SB_METER_PLUG, sb_plug_open},
-    {SB_METER_BATTERY, sb_battery_open},  {SB_METER_NODE, sb_node_open},
-    {SB_METER_DCMI, sb_dcmi_open},        {SB_METER_GPU, sb_nvml_open},
-    {SB_METER_GPU, sb_hwmon_gpu_open},
+    {SB_METER_PERF, sb_find_perf},       {SB_METER_POWERCAP, sb_find_powercap},
+    {SB_METER_GUEST, sb_find_guest},     {SB_METER_PSYS, sb_find_perf_psys},
+    {SB_METER_PSYS, sb_find_psys},       {SB_METER_SERVER, sb_find_server},
+    {SB_METER_RAIL, sb_find_rail},       {SB_METER_PLUG, sb_find_plug},
+    {SB_METER_BATTERY, sb_find_battery}, {SB_METER_NODE, sb_find_node},
+    {SB_METER_DCMI, sb_find_dcmi},       {SB_METER_GPU, sb_find_nvml},
+    {SB_METER_GPU, sb_find_hwmon_gpu},
 };
 
 /* What became of a source decides what its rows say. */
 static void settle_rows(sb_look *l, size_t from, sb_meter_state state)
 {
     for (size_t i = from; i < l->n_rows; i++)
-        if (l->rows[i].state == SB_METER_CHECK) l->rows[i].state = state;
+        if (l->rows[i].state == SB_METER_CHECK) {
+            l->rows[i].state = state;
+            l->rows[i].counted = true;
+        }
 }
 
 static void note_why_not(sb_sources *s, const sb_counters *c)
@@ -223,6 +226,7 @@ static void update(const sb_sources *s, sb_meter_row *r)
         if (sb_counter_stands_still(c, z)) r->state = SB_METER_FROZEN;
         if (z->mirror_of < 0 || z->prev_uj != c->v[z->mirror_of].prev_uj) continue;
         r->state = SB_METER_DUPLICATE;
+        r->counted = false;
         memcpy(r->of, c->v[z->mirror_of].name, sizeof r->of);
     }
 }

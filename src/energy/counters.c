@@ -121,9 +121,7 @@ static bool plausible(const sb_counters *c, const sb_counter *z, uint64_t now_uj
 {
     uint64_t most_uj;                                      /* watts * ns / 1000 = microjoules */
     if (now_uj < z->prev_uj && !z->range_uj) return false; /* went back */
-    if (ckd_add(&dt_ns, dt_ns, c->step_ns) ||
-        ckd_mul(&most_uj, dt_ns, c->max_watts))
-        return false;
+    if (ckd_add(&dt_ns, dt_ns, c->step_ns) || ckd_mul(&most_uj, dt_ns, c->max_watts)) return false;
     most_uj /= 1000;
     return (!z->range_uj || most_uj < z->range_uj) && since(z, now_uj) <= most_uj;
 }

@@ -64,9 +64,10 @@ static void say(sb_check_state *t, const view *a, const view *b, uint64_t ns)
     const double s = (double)ns / 1e9;
     const view *first = same || a->reach < b->reach ? a : b, *second = first == a ? b : a;
     (void)snprintf(t->line, sizeof t->line,
-                   same ? "meters disagree: %s shows %.1f W, %s %.1f W for the same; more than both "
-                          "allow"
-                        : "meters disagree: %s shows %.1f W for a part, %s %.1f W for the whole",
+                   same
+                       ? "meters disagree: %s shows %.1f W, %s %.1f W for the same; more than both "
+                         "allow"
+                       : "meters disagree: %s shows %.1f W for a part, %s %.1f W for the whole",
                    sb_meter_kind_id(first->c->meter), (double)first->uj / 1e6 / s,
                    sb_meter_kind_id(second->c->meter), (double)second->uj / 1e6 / s);
 }

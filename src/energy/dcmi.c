@@ -110,7 +110,7 @@ static bool read_dcmi(const sb_counters *c, const sb_counter *z, uint64_t *out_u
     return true;
 }
 
-void sb_dcmi_open(sb_counters *c, sb_look *l)
+void sb_find_dcmi(sb_counters *c, sb_look *l)
 {
     sb_counters_init(c, SB_METER_DCMI, "IPMI", read_dcmi);
     if (!l->roots->ipmi) return;

@@ -169,7 +169,7 @@ static void read_manners(sb_counters *c, const chips *cs, const chip *x)
         c->step_ns = v * 1000000;
 }
 
-void sb_server_open(sb_counters *c, sb_look *l)
+void sb_find_server(sb_counters *c, sb_look *l)
 {
     static const char *const names[] = {"power_meter", "acpi_power_meter"};
     static const char *const files[] = {"power1_average", "power1_input"};
@@ -207,7 +207,8 @@ void sb_server_open(sb_counters *c, sb_look *l)
 /* Whether a rail feeds the whole board, by its label. */
 static bool is_input(const char *label)
 {
-    static const char *const inputs[] = {"VDD_IN", "VIN", "POM_5V_IN", "VIN_SYS_5V0", "total", "VSYS"};
+    static const char *const inputs[] = {"VDD_IN",      "VIN",   "POM_5V_IN",
+                                         "VIN_SYS_5V0", "total", "VSYS"};
     return is_one_of(label, inputs, SB_ARRAY_LEN(inputs));
 }
 
@@ -248,7 +249,7 @@ static bool open_rail(const chips *cs, const chip *x, int k, sb_counter *z, char
     return true;
 }
 
-void sb_rail_open(sb_counters *c, sb_look *l)
+void sb_find_rail(sb_counters *c, sb_look *l)
 {
     chips cs;
     sb_counter all[MAX_RAILS];
@@ -273,7 +274,8 @@ void sb_rail_open(sb_counters *c, sb_look *l)
             take(c, l, &all[i]);
             continue;
         }
-        sb_meter_row *r = add_row(l, c, &all[i], n_input == 1 ? SB_METER_PART : SB_METER_INCOMPLETE);
+        sb_meter_row *r =
+            add_row(l, c, &all[i], n_input == 1 ? SB_METER_PART : SB_METER_INCOMPLETE);
         if (r && n_input == 1) sb_look_text(r->of, sizeof r->of, "the rail that feeds the board");
         close_sensor(&all[i]);
     }
@@ -287,7 +289,7 @@ static bool inside_the_processor(const chips *cs, const chip *x)
            strcmp(label, "vddnb") == 0;
 }
 
-void sb_hwmon_gpu_open(sb_counters *c, sb_look *l)
+void sb_find_hwmon_gpu(sb_counters *c, sb_look *l)
 {
     static const char *const names[] = {"amdgpu", "i915", "xe", "nouveau"};
     static const char *const files[] = {"energy1_input", "power1_average", "power1_input"};

@@ -52,10 +52,10 @@ typedef struct sb_counter {
     uint64_t asked_ns; /* when it was last read, not remembered */
     bool watts;        /* it shows watts; then these hold: */
     uint64_t last_uw;
-    uint64_t rest;              /* below a microjoule */
-    bool known;                 /* last_uw is */
-    uint64_t same_ns;           /* how long it has shown the same to the last digit */
-    uint64_t load_lo, load_hi;  /* of the process meanwhile, in thousandths of a processor */
+    uint64_t rest;             /* below a microjoule */
+    bool known;                /* last_uw is */
+    uint64_t same_ns;          /* how long it has shown the same to the last digit */
+    uint64_t load_lo, load_hi; /* of the process meanwhile, in thousandths of a processor */
 } sb_counter;
 
 typedef struct sb_counters sb_counters;
@@ -77,13 +77,13 @@ struct sb_counters {
     bool broken;  /* there are counters, and reading them fails */
     sb_meter_kind meter;
     sb_counter_read read;
-    const char *source;                        /* "perf power", "RAPL", for people */
-    bool watts;                                /* some counter does; set by _start */
-    uint64_t step_ns;                          /* a counter moves at least so often */
-    uint64_t dear_ns;                          /* reading costs: not more often than this */
-    uint64_t max_watts;                        /* more is no reading */
-    uint64_t accuracy_permille;                /* what it states, or its kind's */
-    void *ctx;                                 /* of read */
+    const char *source;         /* "perf power", "RAPL", for people */
+    bool watts;                 /* some counter does; set by _start */
+    uint64_t step_ns;           /* a counter moves at least so often */
+    uint64_t dear_ns;           /* reading costs: not more often than this */
+    uint64_t max_watts;         /* more is no reading */
+    uint64_t accuracy_permille; /* what it states, or its kind's */
+    void *ctx;                  /* of read */
     void (*close_ctx)(void *ctx);
     uint64_t (*cpu_ns)(void);                  /* the process's; NULL: its clock */
     uint64_t cpu_prev_ns, tick_ns;             /* when a window of load began */
@@ -127,19 +127,19 @@ void sb_look_command(const char *sysfs, sb_meter_kind kind, char *out, size_t ou
 
 /* Each finds and starts the counters of one kind; c->n == 0 when the source is of no use. A row of
  * state CHECK for each counter; what the choice makes of it comes later. */
-void sb_powercap_open(sb_counters *c, sb_look *l);
-void sb_psys_open(sb_counters *c, sb_look *l);
-void sb_guest_open(sb_counters *c, sb_look *l);
-void sb_perf_open(sb_counters *c, sb_look *l);
-void sb_perf_psys_open(sb_counters *c, sb_look *l);
-void sb_server_open(sb_counters *c, sb_look *l);
-void sb_rail_open(sb_counters *c, sb_look *l);
-void sb_hwmon_gpu_open(sb_counters *c, sb_look *l);
-void sb_battery_open(sb_counters *c, sb_look *l);
-void sb_nvml_open(sb_counters *c, sb_look *l);
-void sb_dcmi_open(sb_counters *c, sb_look *l);
-void sb_plug_open(sb_counters *c, sb_look *l);
-void sb_node_open(sb_counters *c, sb_look *l);
+void sb_find_powercap(sb_counters *c, sb_look *l);
+void sb_find_psys(sb_counters *c, sb_look *l);
+void sb_find_guest(sb_counters *c, sb_look *l);
+void sb_find_perf(sb_counters *c, sb_look *l);
+void sb_find_perf_psys(sb_counters *c, sb_look *l);
+void sb_find_server(sb_counters *c, sb_look *l);
+void sb_find_rail(sb_counters *c, sb_look *l);
+void sb_find_hwmon_gpu(sb_counters *c, sb_look *l);
+void sb_find_battery(sb_counters *c, sb_look *l);
+void sb_find_nvml(sb_counters *c, sb_look *l);
+void sb_find_dcmi(sb_counters *c, sb_look *l);
+void sb_find_plug(sb_counters *c, sb_look *l);
+void sb_find_node(sb_counters *c, sb_look *l);
 
 /* All that was found and chosen. */
 enum { SB_METER_MAX_CHECKS = 12, SB_METER_MAX_ADDED = 2 };
@@ -166,10 +166,10 @@ const char *sb_sources_check(sb_sources *s, sb_check_state *state);
 
 /* netmeter.c, dcmi.c: what plugs, endpoints and controllers answer, read without trust. */
 typedef enum sb_net_kind {
-    SB_NET_SHELLY2, /* Switch.GetStatus: apower in W */
-    SB_NET_SHELLY1, /* /meter/N: power in W, total in watt-minutes; /emeter/N: in Wh */
-    SB_NET_TASMOTA, /* Status 10: Power in W, Total in kWh */
-    SB_NET_KEPLER,  /* joules of zones */
+    SB_NET_SHELLY2,    /* Switch.GetStatus: apower in W */
+    SB_NET_SHELLY1,    /* /meter/N: power in W, total in watt-minutes; /emeter/N: in Wh */
+    SB_NET_TASMOTA,    /* Status 10: Power in W, Total in kWh */
+    SB_NET_KEPLER,     /* joules of zones */
     SB_NET_SCAPHANDRE, /* microjoules, or microwatts, of the host */
     SB_NET_KIND_COUNT
 } sb_net_kind;

@@ -159,8 +159,7 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
     make_hint(m, roots->sysfs ? roots->sysfs : "");
     open_proc(m, roots);
     if (m->found.main)
-        name_counters(m, sb_counters_have(m->found.main, SB_COUNTER_DRAM), m->name,
-                      sizeof m->name);
+        name_counters(m, sb_counters_have(m->found.main, SB_COUNTER_DRAM), m->name, sizeof m->name);
     else
         (void)snprintf(m->name, sizeof m->name,
                        "no meter, estimated from CPU time: %s, %u mW per busy thread", m->cpu.label,
@@ -194,6 +193,7 @@ size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max)
     if (n == n_max) return n;
     out[n] = (sb_meter_row){.kind = SB_METER_ESTIMATE,
                             .state = m->found.main ? SB_METER_FALLBACK : SB_METER_CHOSEN,
+                            .counted = !m->found.main,
                             .unit = "mW a thread"};
     (void)snprintf(out[n].name, sizeof out[n].name, "%s, %u mW", m->cpu.label, m->cpu.milliwatts);
     return n + 1;
@@ -293,7 +293,8 @@ static void estimate(const sb_meter *m, sb_stretch *e, const char *why)
 /* Busy time of all other programs of the machine, and of this one as the same book has it. */
 static uint64_t others_ns(const sb_meter_mark *a, const sb_meter_mark *b, uint64_t *own_ns)
 {
-    if (a->own_busy_ns && b->own_busy_ns >= a->own_busy_ns) *own_ns = b->own_busy_ns - a->own_busy_ns;
+    if (a->own_busy_ns && b->own_busy_ns >= a->own_busy_ns)
+        *own_ns = b->own_busy_ns - a->own_busy_ns;
     if (a->host_busy_ns == 0 || b->host_busy_ns <= a->host_busy_ns) return 0;
     const uint64_t host = b->host_busy_ns - a->host_busy_ns; /* /proc/stat steps by 10 ms */
     return host > *own_ns ? host - *own_ns : 0;

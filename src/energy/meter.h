@@ -106,8 +106,7 @@ enum {
 };
 
 typedef enum sb_meter_kind {
-#define X(kind, id, period_ms, max_watts, accuracy, covers, misses, grant)                         \
-    SB_METER_##kind,
+#define X(kind, id, period_ms, max_watts, accuracy, covers, misses, grant) SB_METER_##kind,
 #include "energy/meters.def"
 #undef X
     SB_METER_KIND_COUNT
@@ -124,11 +123,12 @@ typedef enum sb_meter_state {
 typedef struct sb_meter_row {
     sb_meter_kind kind;
     sb_meter_state state;
-    bool watts;                   /* shows watts, which are integrated here */
-    uint64_t period_ms;           /* renewed so often */
-    const char *unit;             /* as it is read */
-    char name[SB_METER_NAME_BYTES]; /* printing ASCII, whatever the file held */
-    char of[SB_METER_NAME_BYTES];   /* DUPLICATE, PART: of which */
+    bool counted;                         /* in what answers are counted by */
+    bool watts;                           /* shows watts, which are integrated here */
+    uint64_t period_ms;                   /* renewed so often */
+    const char *unit;                     /* as it is read */
+    char name[SB_METER_NAME_BYTES];       /* printing ASCII, whatever the file held */
+    char of[SB_METER_NAME_BYTES];         /* DUPLICATE, PART: of which */
     char command[SB_METER_COMMAND_BYTES]; /* REFUSED: grants access */
 } sb_meter_row;
 
@@ -136,7 +136,7 @@ typedef struct sb_meter_row {
 typedef struct sb_meter_mark {
     uint64_t now_ns, cpu_ns, host_busy_ns;
     uint64_t own_busy_ns; /* this process's in host_busy_ns, where a tree says so; else 0 */
-    uint64_t sum_uj; /* of all zones, unwrapped, since the meter was opened */
+    uint64_t sum_uj;      /* of all zones, unwrapped, since the meter was opened */
     uint32_t n_lost;
 } sb_meter_mark;
 

@@ -113,7 +113,8 @@ static bool parse_shelly2(const char *text, sb_net_reading *r)
     if (!watts) return false;
     r->kind = SB_NET_SHELLY2;
     r->has_power = number_at(watts, 1, &r->uw);
-    r->has_total = energy && *energy == '{' && number_at(value_of(energy, "total"), 3600, &r->total_uj);
+    r->has_total =
+        energy && *energy == '{' && number_at(value_of(energy, "total"), 3600, &r->total_uj);
     return true;
 }
 
@@ -158,8 +159,10 @@ static bool next_sample(const char **at, const char *metric, sample *out)
         *out = (sample){.labels = p};
         if (*p == '{')
             for (; p < end && (*p != '}' || quoted); p++) {
-                if (*p == '\\' && p + 1 < end) p++;
-                else if (*p == '"') quoted = !quoted;
+                if (*p == '\\' && p + 1 < end)
+                    p++;
+                else if (*p == '"')
+                    quoted = !quoted;
             }
         out->n_labels = (size_t)(p - out->labels);
         p += p < end && *p == '}';
@@ -190,8 +193,7 @@ static bool sum_zones(const char *text, const char *label, uint64_t *sum)
     for (const char *at = text; next_sample(&at, "kepler_node_cpu_joules_total", &s);) {
         uint64_t v = 0;
         if (!has_label(&s, label)) continue;
-        if (!sb_energy_parse_micro(s.number, s.number + s.n_number, 1, &v) ||
-            ckd_add(sum, *sum, v))
+        if (!sb_energy_parse_micro(s.number, s.number + s.n_number, 1, &v) || ckd_add(sum, *sum, v))
             return false;
         any = true;
     }
@@ -249,7 +251,8 @@ bool sb_net_parse(const char *text, sb_net_reading *out)
 const char *sb_net_name(sb_net_kind k)
 {
     static const char *const names[SB_NET_KIND_COUNT] = {[SB_NET_SHELLY2] = "Shelly",
-                                                         [SB_NET_SHELLY1] = "Shelly, 1st generation",
+                                                         [SB_NET_SHELLY1] =
+                                                             "Shelly, 1st generation",
                                                          [SB_NET_TASMOTA] = "Tasmota",
                                                          [SB_NET_KEPLER] = "Kepler",
                                                          [SB_NET_SCAPHANDRE] = "Scaphandre"};
@@ -298,11 +301,11 @@ static bool find(net *x, const char *url, char *out, sb_net_reading *r)
     const char *scheme = host ? "" : "http://";
     host = host ? host + 3 : url;
     const bool bare = !host[strcspn(host, "/")] || !host[strcspn(host, "/") + 1];
-    const int n_base = bare ? (int)(strlen(url) - (url[0] && url[strlen(url) - 1] == '/'))
-                            : (int)strlen(url);
+    const int n_base =
+        bare ? (int)(strlen(url) - (url[0] && url[strlen(url) - 1] == '/')) : (int)strlen(url);
     for (size_t i = 0; i < (bare ? SB_ARRAY_LEN(paths) : 1); i++) {
-        const int n = snprintf(out, SB_MAX_URL_BYTES, "%s%.*s%s", scheme, n_base, url,
-                               bare ? paths[i] : "");
+        const int n =
+            snprintf(out, SB_MAX_URL_BYTES, "%s%.*s%s", scheme, n_base, url, bare ? paths[i] : "");
         if (n > 0 && n < SB_MAX_URL_BYTES && ask(x, out, r)) return true;
     }
     return false;
@@ -332,7 +335,9 @@ static void add(sb_counters *c, sb_look *l, net *x, const char *url)
     const bool can = z.watts ? r.has_power : r.has_total;
     sb_meter_row *row = can ? sb_look_add(l, c->meter, SB_METER_CHECK, z.name)
                             : sb_look_fail(l, c->meter, ENODATA, z.name);
-    if (row) row->watts = z.watts, row->unit = z.watts ? (node ? "uW" : "W") : (node && r.kind == SB_NET_KEPLER ? "J" : "uJ");
+    if (row)
+        row->watts = z.watts,
+        row->unit = z.watts ? (node ? "uW" : "W") : (node && r.kind == SB_NET_KEPLER ? "J" : "uJ");
     if (can) c->v[c->n++] = z;
 }
 
@@ -353,12 +358,12 @@ static void open_net(sb_counters *c, sb_look *l, sb_meter_kind kind)
     if (c->n > 0 && !sb_counters_start(c)) sb_counters_close(c);
 }
 
-void sb_plug_open(sb_counters *c, sb_look *l)
+void sb_find_plug(sb_counters *c, sb_look *l)
 {
     open_net(c, l, SB_METER_PLUG);
 }
 
-void sb_node_open(sb_counters *c, sb_look *l)
+void sb_find_node(sb_counters *c, sb_look *l)
 {
     open_net(c, l, SB_METER_NODE);
 }

@@ -103,7 +103,7 @@ static void close_library(void *ctx)
     calls->close(calls->ctx);
 }
 
-void sb_nvml_open(sb_counters *c, sb_look *l)
+void sb_find_nvml(sb_counters *c, sb_look *l)
 {
     sb_counters_init(c, SB_METER_GPU, "NVML", read_board);
     const sb_nvml_calls *calls = l->roots->nvml;
@@ -114,7 +114,11 @@ void sb_nvml_open(sb_counters *c, sb_look *l)
     for (int i = 0; i < n && c->n < MAX_BOARDS; i++) {
         char name[SB_COUNTER_NAME_BYTES] = "";
         uint64_t uj = 0;
-        sb_counter z = {.fd = -1, .volts_fd = -1, .i = i, .kind = SB_COUNTER_GPU, .socket = -1,
+        sb_counter z = {.fd = -1,
+                        .volts_fd = -1,
+                        .i = i,
+                        .kind = SB_COUNTER_GPU,
+                        .socket = -1,
                         .mirror_of = -1};
         if (!calls->name(calls->ctx, i, name, sizeof name)) (void)strcpy(name, "GPU board");
         name[sizeof name - 1] = 0;

@@ -98,8 +98,7 @@ static bool read_event(const sb_counters *c, const sb_counter *z, uint64_t *out)
         n = c->perf->read(c->perf->ctx, z->fd, &raw, sizeof raw);
     while (n < 0 && errno == EINTR);
     if (n != (int64_t)sizeof raw) return false;
-    const sb_energy_scale *s =
-        z->kind == SB_COUNTER_DRAM ? &c->dram_scale : &c->package_scale;
+    const sb_energy_scale *s = z->kind == SB_COUNTER_DRAM ? &c->dram_scale : &c->package_scale;
     wide v = 0;
     if (ckd_mul(&v, (wide)raw, (wide)s->num)) return false;
     v /= s->den;
@@ -180,10 +179,8 @@ typedef struct event {
 static bool add_counter(sb_counters *c, const char *sysfs, const event *e, uint64_t config,
                         uint64_t cpu)
 {
-    sb_counter z = {.kind = e->kind,
-                    .volts_fd = -1,
-                    .socket = socket_of_cpu(sysfs, cpu),
-                    .mirror_of = -1};
+    sb_counter z = {
+        .kind = e->kind, .volts_fd = -1, .socket = socket_of_cpu(sysfs, cpu), .mirror_of = -1};
     if (c->n == SB_METER_MAX_ZONES) return false;
     (void)snprintf(z.name, sizeof z.name, "%s at processor %llu", e->file, (unsigned long long)cpu);
     z.fd = c->perf->open(c->perf->ctx, e->type, config, (int)cpu);
@@ -239,11 +236,11 @@ static void start(sb_counters *c, sb_look *l, sb_meter_kind kind)
     }
     for (int i = 0; i < c->n; i++)
         (void)sb_look_add(l, kind, SB_METER_CHECK, c->v[i].name);
-    if (c->n == 0 && (c->refused || c->broken))
+    if (kind == SB_METER_PERF && c->n == 0 && (c->refused || c->broken))
         (void)sb_look_fail(l, SB_METER_PERF, c->refused ? EACCES : ENODATA, "energy events");
 }
 
-void sb_perf_open(sb_counters *c, sb_look *l)
+void sb_find_perf(sb_counters *c, sb_look *l)
 {
     char dir[SB_ENERGY_PATH_BYTES];
     uint32_t type = 0;
@@ -258,7 +255,7 @@ void sb_perf_open(sb_counters *c, sb_look *l)
     start(c, l, SB_METER_PERF);
 }
 
-void sb_perf_psys_open(sb_counters *c, sb_look *l)
+void sb_find_perf_psys(sb_counters *c, sb_look *l)
 {
     char dir[SB_ENERGY_PATH_BYTES];
     uint32_t type = 0;

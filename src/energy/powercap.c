@@ -198,7 +198,7 @@ static void survey_zone(const sb_counters *c, sb_look *l, const char *dir, const
 {
     sb_counter z = {.fd = -1, .volts_fd = -1, .mirror_of = -1};
     if (!describe(dir, zone, &z)) {
-        survey_part(l, dir, zone);
+        if (c->meter == SB_METER_POWERCAP) survey_part(l, dir, zone);
         return;
     }
     if ((z.kind == SB_COUNTER_PLATFORM) != (c->meter == SB_METER_PSYS)) return;
@@ -231,7 +231,7 @@ static void start(sb_counters *c)
     c->broken = true;
 }
 
-void sb_powercap_open(sb_counters *c, sb_look *l)
+void sb_find_powercap(sb_counters *c, sb_look *l)
 {
     zones t;
     sb_counters_init(c, SB_METER_POWERCAP, "RAPL", read_uj);
@@ -245,7 +245,7 @@ void sb_powercap_open(sb_counters *c, sb_look *l)
     survey(c, l, &t);
 }
 
-void sb_psys_open(sb_counters *c, sb_look *l)
+void sb_find_psys(sb_counters *c, sb_look *l)
 {
     zones t;
     sb_counters_init(c, SB_METER_PSYS, "RAPL", read_uj);
@@ -271,7 +271,7 @@ static void add_guest(sb_counters *c, const char *dir, const char *zone)
 }
 
 /* The tree a host writes for its guest. */
-void sb_guest_open(sb_counters *c, sb_look *l)
+void sb_find_guest(sb_counters *c, sb_look *l)
 {
     char dir[SB_ENERGY_PATH_BYTES];
     const struct dirent *e;

@@ -91,7 +91,7 @@ static void open_powercap(sb_counters *c, const char *root)
 {
     static const sb_meter_roots roots = {0};
     sb_look look = {.sysfs = root, .roots = &roots};
-    sb_powercap_open(c, &look);
+    sb_find_powercap(c, &look);
 }
 
 /* Some CPU time (and so wall time, whatever else runs), so that a few joules are plausible. */

@@ -32,7 +32,8 @@
     CAP zone "/name=" name "\n" CAP zone "/max_energy_range_uj=" MAX_UJ "\n" UJ(zone, uj)
 #define CHIP(n, name) HWMON n "/name=" name "\n"
 #define BATTERY(name, status, uw)                                                                  \
-    SUPPLY name "/type=Battery\n" SUPPLY name "/status=" status "\n" SUPPLY name "/power_now=" uw "\n"
+    SUPPLY name "/type=Battery\n" SUPPLY name "/status=" status "\n" SUPPLY name "/power_now=" uw  \
+                "\n"
 
 enum { ESTIMATE = -1, MAX_MOVES = 3 };
 
@@ -82,7 +83,8 @@ static const row rows[] = {
        1000, 101000, false}},
      "package-0-die-0:chosen;package-0-die-1:duplicate;package-1-die-1:duplicate;"},
     {"dies with a counter each",
-     ZONE("intel-rapl:0", "package-0-die-0", "5000") ZONE("intel-rapl:1", "package-0-die-1", "7000"),
+     ZONE("intel-rapl:0", "package-0-die-0", "5000")
+         ZONE("intel-rapl:1", "package-0-die-1", "7000"),
      SB_METER_POWERCAP,
      {{UJ("intel-rapl:0", "15000") UJ("intel-rapl:1", "17061"), 1000, 20061, false}},
      "package-0-die-0:chosen;package-0-die-1:chosen;"},
@@ -103,15 +105,14 @@ static const row rows[] = {
        100, 4600, false}},
      "package-0:chosen;package-1:chosen;package-0/dram:chosen;"},
     {"one package that may not be read: half a sum is none",
-     ZONE("intel-rapl:0", "package-0", "5000") ZONE("intel-rapl:1", "package-1", "5000")
-         CAP "intel-rapl:1/energy_uj#mode0\n",
+     ZONE("intel-rapl:0", "package-0", "5000") ZONE("intel-rapl:1", "package-1", "5000") CAP
+     "intel-rapl:1/energy_uj#mode0\n",
      ESTIMATE,
      {{NULL}},
      "package-0:incomplete;package-1:unreadable;"},
     {"packages that may not be read, and a server's own meter",
      ZONE("intel-rapl:0", "package-0", "5000") CAP
-     "intel-rapl:0/energy_uj#mode0\n" CHIP("0", "power_meter") HWMON
-     "0/power1_average=200000000\n",
+     "intel-rapl:0/energy_uj#mode0\n" CHIP("0", "power_meter") HWMON "0/power1_average=200000000\n",
      SB_METER_SERVER,
      {{HWMON "0/power1_average=300000000\n", 10000, 2500000000, false}},
      "package-0:unreadable;power_meter:chosen;"},
@@ -143,8 +144,8 @@ static const row rows[] = {
      "package-0:no-data;package-0/dram:incomplete;"},
     {"memory whose zone is nowhere", ZONE("intel-rapl:0:0", "dram", "10"), ESTIMATE, {{NULL}}, ""},
     {"a range of 0",
-     CAP "intel-rapl:0/name=package-0\n" CAP "intel-rapl:0/max_energy_range_uj=0\n" UJ(
-         "intel-rapl:0", "10"),
+     CAP "intel-rapl:0/name=package-0\n" CAP
+         "intel-rapl:0/max_energy_range_uj=0\n" UJ("intel-rapl:0", "10"),
      ESTIMATE,
      {{NULL}},
      "package-0:no-data;"},
@@ -153,13 +154,25 @@ static const row rows[] = {
      ESTIMATE,
      {{NULL}},
      ""},
-    {"an empty counter", ZONE("intel-rapl:0", "package-0", ""), ESTIMATE, {{NULL}},
+    {"an empty counter",
+     ZONE("intel-rapl:0", "package-0", ""),
+     ESTIMATE,
+     {{NULL}},
      "package-0:no-data;"},
-    {"more digits than fit", ZONE("intel-rapl:0", "package-0", "99999999999999999999999"), ESTIMATE,
-     {{NULL}}, "package-0:no-data;"},
-    {"a counter above its range", ZONE("intel-rapl:0", "package-0", "262143328999"), ESTIMATE,
-     {{NULL}}, "package-0:no-data;"},
-    {"two numbers in a file", ZONE("intel-rapl:0", "package-0", "5 5"), ESTIMATE, {{NULL}},
+    {"more digits than fit",
+     ZONE("intel-rapl:0", "package-0", "99999999999999999999999"),
+     ESTIMATE,
+     {{NULL}},
+     "package-0:no-data;"},
+    {"a counter above its range",
+     ZONE("intel-rapl:0", "package-0", "262143328999"),
+     ESTIMATE,
+     {{NULL}},
+     "package-0:no-data;"},
+    {"two numbers in a file",
+     ZONE("intel-rapl:0", "package-0", "5 5"),
+     ESTIMATE,
+     {{NULL}},
      "package-0:no-data;"},
     {"a range of 2^64",
      CAP "intel-rapl:0/name=package-0\n" CAP
@@ -174,7 +187,7 @@ static const row rows[] = {
      "package-0???[2J:chosen;"},
     {"links in a circle",
      CAP "intel-rapl:0#loop\n" ZONE("intel-rapl:1", "package-0", "10") CAP
-         "intel-rapl:2/name#loop\n" CAP "intel-rapl:2/energy_uj=7\n",
+     "intel-rapl:2/name#loop\n" CAP "intel-rapl:2/energy_uj=7\n",
      SB_METER_POWERCAP,
      {{UJ("intel-rapl:1", "10010"), 100, 10000, false}},
      "package-0:chosen;"},
@@ -209,7 +222,8 @@ static const row rows[] = {
     {"a gap longer than a turn",
      ZONE("intel-rapl:0", "package-0", "1000"),
      SB_METER_POWERCAP,
-     {{UJ("intel-rapl:0", "2000"), 300000, 0, true}, {UJ("intel-rapl:0", "3000"), 100, 1000, false}},
+     {{UJ("intel-rapl:0", "2000"), 300000, 0, true},
+      {UJ("intel-rapl:0", "3000"), 100, 1000, false}},
      "package-0:chosen;"},
     {"more than a package can draw",
      ZONE("intel-rapl:0", "package-0", "1000"),
@@ -317,8 +331,8 @@ static const row rows[] = {
      {{SUPPLY "BAT0/current_now=-1500000\n", 10000, 180000000, false}},
      "BAT0:chosen;"},
     {"a battery of a mouse",
-     BATTERY("BATmouse", "Discharging", "100000") SUPPLY "BATmouse/scope=Device\n" BATTERY(
-         "hidpp_battery_0", "Discharging", "100000"),
+     BATTERY("BATmouse", "Discharging", "100000") SUPPLY
+     "BATmouse/scope=Device\n" BATTERY("hidpp_battery_0", "Discharging", "100000"),
      ESTIMATE,
      {{NULL}},
      ""},
@@ -336,11 +350,13 @@ static const row rows[] = {
     {"a GPU board beside the package",
      ZONE("intel-rapl:0", "package-0", "0") CHIP("3", "amdgpu") HWMON "3/power1_average=30000000\n",
      SB_METER_POWERCAP,
-     {{UJ("intel-rapl:0", "100000000") HWMON "3/power1_average=50000000\n", 10000, 500000000, false}},
+     {{UJ("intel-rapl:0", "100000000") HWMON "3/power1_average=50000000\n", 10000, 500000000,
+       false}},
      "package-0:chosen;amdgpu:added;"},
     {"two cards with counters: the card's, not the chip's in it",
-     ZONE("intel-rapl:0", "package-0", "0") CHIP("3", "xe") HWMON "3/energy1_input=5000\n" HWMON
-     "3/energy2_input=4000\n" CHIP("5", "i915") HWMON "5/energy1_input=70\n",
+     ZONE("intel-rapl:0", "package-0", "0") CHIP("3", "xe") HWMON
+     "3/energy1_input=5000\n" HWMON "3/energy2_input=4000\n" CHIP("5", "i915") HWMON
+     "5/energy1_input=70\n",
      SB_METER_POWERCAP,
      {{UJ("intel-rapl:0", "1000") HWMON "3/energy1_input=7000\n" HWMON
                                         "3/energy2_input=5000\n" HWMON "5/energy1_input=170\n",
@@ -358,10 +374,10 @@ static const row rows[] = {
      {{NULL}},
      "amdgpu:cross-check;"},
     {"the input rail of a board, and rails it feeds",
-     CHIP("1", "ina3221") HWMON "1/in1_label=VDD_IN\n" HWMON "1/in1_input=5000\n" HWMON
-     "1/curr1_input=2000\n" HWMON "1/in2_label=VDD_CPU_GPU_CV\n" HWMON "1/in2_input=5000\n" HWMON
-     "1/curr2_input=1000\n" HWMON "1/in3_label=VDD_SOC\n" HWMON "1/in3_input=5000\n" HWMON
-     "1/curr3_input=500\n",
+     CHIP("1", "ina3221") HWMON
+     "1/in1_label=VDD_IN\n" HWMON "1/in1_input=5000\n" HWMON "1/curr1_input=2000\n" HWMON
+     "1/in2_label=VDD_CPU_GPU_CV\n" HWMON "1/in2_input=5000\n" HWMON "1/curr2_input=1000\n" HWMON
+     "1/in3_label=VDD_SOC\n" HWMON "1/in3_input=5000\n" HWMON "1/curr3_input=500\n",
      SB_METER_RAIL,
      {{HWMON "1/curr1_input=3000\n", 10000, 125000000, false}},
      "ina3221 VDD_IN:chosen;ina3221 VDD_CPU_GPU_CV:part;ina3221 VDD_SOC:part;"},
@@ -377,8 +393,11 @@ static const row rows[] = {
      {{HWMON "1/power1_input=6000000\n", 10000, 50000000, false}},
      "ina226 rail 1:chosen;"},
     {"nothing at all", "sys/class/thermal/thermal_zone0/temp=40000\n", ESTIMATE, {{NULL}}, ""},
-    {"a powercap tree without meters", CAP "dtpm:0/name=anything\n" CAP "dtpm:0/energy_uj=5\n",
-     ESTIMATE, {{NULL}}, ""},
+    {"a powercap tree without meters",
+     CAP "dtpm:0/name=anything\n" CAP "dtpm:0/energy_uj=5\n",
+     ESTIMATE,
+     {{NULL}},
+     ""},
 };
 
 static void make_folders(char *full, size_t from)
@@ -514,6 +533,12 @@ static void run_row(const row *r, sb_meter_row *list)
     sb_sources s;
     make_root(root);
     put_tree(root, r->tree);
+    /* Without a survey it is the same. */
+    const sb_meter_roots quick = {.sysfs = root};
+    open_as_user(&s, &quick);
+    assert_int_equal(s.main ? (int)s.main->meter : ESTIMATE, r->chosen);
+    assert_int_equal(s.n_checks, 0);
+    sb_sources_close(&s);
     const sb_meter_roots roots = {.sysfs = root, .survey = true};
     open_as_user(&s, &roots);
     const int chosen = s.main ? (int)s.main->meter : ESTIMATE;
@@ -530,12 +555,6 @@ static void run_row(const row *r, sb_meter_row *list)
                      lost ? " and a loss" : "", (long long)m->sum_uj);
     }
     check_list(r, list, sb_sources_list(&s, list, SB_METER_MAX_ROWS));
-    sb_sources_close(&s);
-    /* Without a survey the same is chosen. */
-    const sb_meter_roots quick = {.sysfs = root};
-    open_as_user(&s, &quick);
-    assert_int_equal(s.main ? (int)s.main->meter : ESTIMATE, r->chosen);
-    assert_int_equal(s.n_checks, 0);
     sb_sources_close(&s);
     drop_root(root);
 }
@@ -596,7 +615,8 @@ static void what_a_meter_says_of_itself_is_kept(void **state)
     char root[64];
     make_root(root);
     put_tree(root, CHIP("0", "power_meter") HWMON "0/power1_average=100000000\n" HWMON
-                       "0/power1_accuracy=2.5%\n" HWMON "0/power1_average_interval=4000\n");
+                                                  "0/power1_accuracy=2.5%\n" HWMON
+                                                  "0/power1_average_interval=4000\n");
     const sb_meter_roots roots = {.sysfs = root};
     sb_sources s;
     open_as_user(&s, &roots);
@@ -755,7 +775,8 @@ static void a_controller_is_the_last_before_the_estimate(void **state)
 {
     (void)state;
     char root[64];
-    controller b = {.answer = {0, 0xdc, 0x2c, 1, 1, 0, 0xff, 1, 0, 1, 1, 2, 3, 4, 0xe8, 3, 0, 0, 0x40}};
+    controller b = {
+        .answer = {0, 0xdc, 0x2c, 1, 1, 0, 0xff, 1, 0, 1, 1, 2, 3, 4, 0xe8, 3, 0, 0, 0x40}};
     const sb_ipmi_calls calls = {ask_controller, &b};
     const sb_meter_roots roots = {.sysfs = root, .ipmi = &calls, .survey = true};
     uint32_t watts = 0, period_ms = 0;
@@ -799,8 +820,7 @@ static void the_command_names_the_tree(void **state)
     (void)state;
     char command[SB_METER_COMMAND_BYTES], small[12];
     sb_look_command("/t", SB_METER_POWERCAP, command, sizeof command);
-    assert_string_equal(command, "sudo chmod a+r /t/sys/class/powercap/*/energy_uj "
-                                 "/t/sys/class/powercap/*/*/energy_uj");
+    assert_string_equal(command, "sudo chmod a+r /t/sys/class/powercap/*/energy_uj");
     sb_look_command("", SB_METER_PERF, command, sizeof command);
     assert_int_equal(strncmp(command, "sudo setcap cap_perfmon=ep /", 28), 0);
     sb_look_command("/t", SB_METER_POWERCAP, small, sizeof small);
@@ -815,8 +835,8 @@ static void meters_contradict_each_other_beyond_what_both_allow(void **state)
     sb_sources s;
     make_root(root);
     put_tree(root, ZONE("intel-rapl:0", "package-0", "0") ZONE("intel-rapl:1", "psys", "0")
-                       CHIP("0", "power_meter") HWMON "0/power1_average=100000000\n" BATTERY(
-                           "BAT0", "Discharging", "100000000"));
+                       CHIP("0", "power_meter") HWMON
+             "0/power1_average=100000000\n" BATTERY("BAT0", "Discharging", "100000000"));
     const sb_meter_roots roots = {.sysfs = root, .survey = true};
     open_as_user(&s, &roots);
     assert_int_equal(s.n_checks, 3);
