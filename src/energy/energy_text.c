@@ -3,18 +3,17 @@
 #include <stdio.h>
 
 #include "energy/internal.h"
-
-enum { DOWN = 0, NEAREST = 1, UP = 2 };
+#include "energy/receipt_kind.h"
 
 /* v rounded to n significant digits; *out_unit: the power of ten of the last of them. */
-static uint64_t round_to(uint64_t v, int n, int way, uint64_t *out_unit)
+static uint64_t round_to(uint64_t v, int n, sb_rounding way, uint64_t *out_unit)
 {
     uint64_t unit = 1, most = 10;
     for (int i = 1; i < n; i++)
         most *= 10;
     while (v / unit >= most)
         unit *= 10;
-    const uint64_t up = way == UP ? unit - 1 : way == NEAREST ? unit / 2 : 0;
+    const uint64_t up = way == SB_ROUND_UP ? unit - 1 : way == SB_ROUND_NEAREST ? unit / 2 : 0;
     const uint64_t r = (v + up) / unit * unit;
     while (r / unit >= most)
         unit *= 10; /* 9.99 became 10.0 */
@@ -22,8 +21,7 @@ static uint64_t round_to(uint64_t v, int n, int way, uint64_t *out_unit)
     return r;
 }
 
-/* Microjoules as "12.3 J" with n significant digits. */
-static void number(char *out, size_t out_bytes, int64_t uj, int n, int way)
+void sb_energy_amount(char *out, size_t out_bytes, int64_t uj, int n, sb_rounding way)
 {
     static const struct {
         uint64_t uj;
@@ -50,12 +48,13 @@ void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes)
         (void)snprintf(out, out_bytes, "energy not available");
         return;
     }
-    const bool measured = e->source == SB_ENERGY_MEASURED;
-    const int digits = measured ? 3 : 1;
+    const sb_receipt_kind kind = sb_receipt_kind_of(e);
+    const bool measured = kind == SB_RECEIPT_METER;
+    const int digits = sb_receipt_digits(kind);
     char mid[32], lo[32], hi[32];
-    number(mid, sizeof mid, e->energy_uj, digits, NEAREST);
-    number(lo, sizeof lo, e->lo_uj, digits, DOWN);
-    number(hi, sizeof hi, e->hi_uj, digits, UP);
+    sb_energy_amount(mid, sizeof mid, e->energy_uj, digits, SB_ROUND_NEAREST);
+    sb_energy_amount(lo, sizeof lo, e->lo_uj, digits, SB_ROUND_DOWN);
+    sb_energy_amount(hi, sizeof hi, e->hi_uj, digits, SB_ROUND_UP);
     (void)snprintf(out, out_bytes, "%s%s (%s to %s), %s: %s (%s)", measured ? "" : "about ", mid,
-                   lo, hi, sb_energy_source_name(e->source), e->meter, e->scope);
+                   lo, hi, sb_receipt_label(kind), e->meter, e->scope);
 }

@@ -401,6 +401,17 @@ sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
     return sb_meter_lap(m, &mark);
 }
 
+int sb_meter_raw(const sb_meter *m, sb_meter_raw_row *rows, int max)
+{
+    const sb_counters *c = &m->counters;
+    int n = 0;
+    for (; !c->perf && n < c->n && n < max; n++) { /* events count from their opening */
+        rows[n] = (sb_meter_raw_row){.raw_uj = c->v[n].prev_uj, .range_uj = c->v[n].range_uj};
+        memcpy(rows[n].name, c->v[n].name, sizeof rows[n].name);
+    }
+    return n;
+}
+
 const char *sb_energy_source_name(sb_energy_source s)
 {
     static const char *const names[SB_ENERGY_SOURCE_COUNT] = {

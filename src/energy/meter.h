@@ -194,6 +194,15 @@ sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark);
 /* How long the counters may go unread without a wrap that nobody sees; 0: for ever. */
 uint64_t sb_meter_poll_ns(const sb_meter *m);
 
+/* One counter as it was last read, for whoever must know after a restart what it counted. */
+typedef struct sb_meter_raw_row {
+    char name[64];
+    uint64_t raw_uj, range_uj; /* it turns over after range_uj; 0: never */
+} sb_meter_raw_row;
+/* At most max rows, in a fixed order; the number of them. 0 when the counters begin anew with every
+ * process, or there are none. */
+int sb_meter_raw(const sb_meter *m, sb_meter_raw_row *rows, int max);
+
 const char *sb_energy_source_name(sb_energy_source s);
 /* Adds an answer's energy to a sum: measured only when both are, unavailable when one is. The
  * stretch's duration is the caller's. */
