@@ -49,9 +49,12 @@ static void print(sb_out *out, const sb_audit_result *a)
     const struct {
         const char *name;
         int64_t uj;
-    } rows[] = {{"meter", a->sums.meter_uj},       {"requests", a->sums.requests_uj},
-                {"idle", a->sums.idle_uj},         {"other programs", a->sums.other_uj},
-                {"system", a->sums.system_uj},     {"lost", a->sums.lost_uj},
+    } rows[] = {{"meter", a->sums.meter_uj},
+                {"requests", a->sums.requests_uj},
+                {"idle", a->sums.idle_uj},
+                {"other programs", a->sums.other_uj},
+                {"system", a->sums.system_uj},
+                {"lost", a->sums.lost_uj},
                 {"estimated beside", a->estimated_uj}};
     const bool beside = a->source == SB_ENERGY_MEASURED && a->estimated_uj > 0;
     for (size_t i = 0; i < SB_ARRAY_LEN(rows) - !beside; i++)

@@ -413,17 +413,6 @@ static sb_status write_receipt(sb_ledger_log *l, const sb_ledger_receipt *r, jso
     return s;
 }
 
-/* Without the lock: a tick need not wait for the disk. */
-static void flush_now_and_then(sb_ledger_log *l)
-{
-    (void)pthread_mutex_lock(&l->sync_lock);
-    if (sb_now_ns() - l->synced_ns > UINT64_C(1000000000) * SB_LEDGER_SYNC_S) {
-        l->synced_ns = sb_now_ns();
-        if (fdatasync(l->fd) != 0) errno = 0; /* the lines are there unless the power goes */
-    }
-    (void)pthread_mutex_unlock(&l->sync_lock);
-}
-
 sb_status sb_ledger_log_receipt(sb_ledger_log *l, const sb_ledger_receipt *r, json_t **out,
                                 sb_error *err)
 {
@@ -434,6 +423,15 @@ sb_status sb_ledger_log_receipt(sb_ledger_log *l, const sb_ledger_receipt *r, js
     (void)pthread_mutex_lock(&l->lock);
     const sb_status s = write_receipt(l, r, out, err);
     (void)pthread_mutex_unlock(&l->lock);
-    if (s == SB_OK) flush_now_and_then(l);
     return s;
+}
+
+void sb_ledger_log_flush(sb_ledger_log *l)
+{
+    (void)pthread_mutex_lock(&l->sync_lock);
+    if (sb_now_ns() - l->synced_ns > UINT64_C(1000000000) * SB_LEDGER_SYNC_S) {
+        l->synced_ns = sb_now_ns();
+        if (fdatasync(l->fd) != 0) errno = 0; /* the lines are there unless the power goes */
+    }
+    (void)pthread_mutex_unlock(&l->sync_lock);
 }

@@ -9,13 +9,12 @@
  *             of a line that a kill left is cut at the next opening. What the counters counted
  *             between the last line and a start is `lost` when it can be known (same boot, counters
  *             that cannot have wrapped unseen), and unknown otherwise.
- * Disk        A kill loses nothing that write() took. Against power cuts the file is flushed at the
- *             latest SB_LEDGER_SYNC_S seconds after a receipt was written, by the thread that
- *             writes receipts, at rotation and at the end: a flush for each line would wake a disk
- *             ten times a second for numbers that a power cut makes unknowable anyway (the boot is
- *             another then).
+ * Disk        A kill loses nothing that write() took. Against power cuts the file is flushed at
+ *             rotation, at the end, and by sb_ledger_log_flush(), at most every SB_LEDGER_SYNC_S
+ *             seconds: a flush for each line would wake a disk ten times a second for ticks whose
+ *             sequel a power cut makes unknowable anyway (the boot is another then).
  * Ownership   Borrows the meter, from _start on.
- * Threads     Any; a lock inside. sb_ledger_log_tick() does not wait for the disk.
+ * Threads     Any; a lock inside. Only _flush, _close and a rotation wait for the disk.
  * Errors      SB_BUSY: another process writes. SB_IO, SB_NO_MEMORY, SB_LIMIT. A line that could not
  *             be written leaves the file as it was; what it said is then lost, and the next tick
  *             says so. */
@@ -62,6 +61,8 @@ typedef struct sb_ledger_receipt {
 } sb_ledger_receipt;
 sb_status sb_ledger_log_receipt(sb_ledger_log *l, const sb_ledger_receipt *r, json_t **out,
                                 sb_error *err) SB_MUST_USE;
+/* Flushes what was written, when the last time is long enough ago; for a thread that may wait. */
+void sb_ledger_log_flush(sb_ledger_log *l);
 
 /* ---- reading, beside a writer ---- */
 

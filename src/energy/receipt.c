@@ -125,7 +125,7 @@ static json_t *parts_of(const sb_energy *e)
 static json_t *time_of(int64_t ms)
 {
     char s[32] = "";
-    const time_t t = (time_t)(ms / 1000);
+    const time_t t = ms ? (time_t)(ms / 1000) : time(NULL);
     struct tm tm = {0};
     if (gmtime_r(&t, &tm) && strftime(s, sizeof s, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) s[0] = 0;
     return json_string(s);

@@ -28,7 +28,7 @@ sb_energy sb_energy_together(const sb_energy *v, size_t n);
 /* What a receipt says beside the energy. Texts need not outlive the call. */
 typedef struct sb_receipt_facts {
     sb_str id, model;
-    int64_t time_ms; /* since 1970, when the answer ended */
+    int64_t time_ms; /* since 1970, when the answer ended; 0: now */
     int64_t n_in, n_cached, n_out;
     int64_t estimated_uj;    /* part of the energy that no meter counted */
     bool marginal;           /* idle power stays idle even while answers run */

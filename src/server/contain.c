@@ -104,6 +104,9 @@ sb_status sb_server_contain(sb_server *sv, sb_error *err)
     add_db_file(sv, t, "sobre.lock");
     t->box.write[t->box.n_write++] = "/dev/null";
     add_log(sv, t);
+    if (sb_receipts_log_dir(sv->receipts))
+        t->box.make[t->box.n_make++] = sb_receipts_log_dir(sv->receipts);
+    add_read(t, sb_receipts_key_dir(sv->receipts));
     const sb_status s = sb_sandbox_close(&t->box, note, err);
     for (size_t i = 0; i < t->n; i++)
         sb_free(t->all[i]);

@@ -108,6 +108,7 @@ static void on_begin(void *ctx, const sb_voice_facts *f, const sb_ask *ask)
         a->broken = true;
         return;
     }
+    sb_x_header(a->x, "x-sobre-receipt", f->id); /* where a dialect's answers have no id */
     if (ask->nonce_removed) sb_x_header(a->x, "x-sobre-nonce-removed", ask->nonce_removed);
     if (a->stream) {
         sb_x_begin(a->x, 200, a->d->stream_type, (sb_str){a->d->ping, strlen(a->d->ping)}, PING_MS);

@@ -124,6 +124,11 @@ static void settle(sb_run *r)
         sb_metrics_turn(&sv->metrics, t);
         sb_server_sum(sv, r->who.owner, t);
     }
+    if (r->held) {
+        const char *model = sb_held_id(r->held);
+        sb_server_receipt(sv, r->who.owner, (sb_str){r->id, strlen(r->id)},
+                          (sb_str){model, strlen(model)}, r->turns, r->ask.n_turns);
+    }
     sb_quota_end(sv->quotas, &r->quota, used, sb_now_ns());
 }
 

@@ -2,29 +2,44 @@
  * server_energy.c - the server's meter and ledger.
  *
  * Counters in a register turn over after minutes, and nobody asks an idle server for anything: a
- * timer reads them four times before they can. Meters that do not wrap need none. */
+ * timer reads them four times before they can. Meters that do not wrap need none. Answers are worth
+ * more than their chain: without a log the receipts are signed all the same. */
 #include "server/server_in.h"
 
 #include <event2/event.h>
+#include <string.h>
 #include <time.h>
 
 enum { MIN_POLL_NS = 1000000000 };
 
-/* Numbers of owners differ from one start to the next: seconds, and a million answers in each. */
-static uint64_t first_owner(void)
+static sb_status open_receipts(sb_server *sv, sb_error *err)
 {
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec << 20;
+    sb_error note;
+    const sb_receipts_opts o = {.home = sb_store_home(sv->store), .meter = sv->meter};
+    SB_TRY(sb_receipts_open(&sv->receipts, &o, &note, err));
+    if (note.msg[0]) {
+        sb_journal_line l;
+        sb_journal_begin(&l, "no-ledger");
+        sb_journal_text(&l, "why", (sb_str){note.msg, strlen(note.msg)});
+        sb_journal_end(sv->journal, &l);
+    }
+    return SB_OK;
 }
 
 sb_status sb_server_energy_open(sb_server *sv, sb_error *err)
 {
     const sb_meter_roots roots = {.sysfs = sv->o.sysfs};
     SB_TRY(sb_meter_open(&sv->meter, &roots, err));
-    const sb_ledger_opts o = {
-        .meter = sv->meter, .tick_ns = SB_LEDGER_TICK_NS, .first_owner = first_owner()};
-    return sb_ledger_open(&sv->ledger, &o, err);
+    SB_TRY(open_receipts(sv, err));
+    const sb_ledger_opts o = {.meter = sv->meter,
+                              .tick_ns = SB_LEDGER_TICK_NS,
+                              .on_tick = sb_receipts_on_tick,
+                              .on_settled = sb_receipts_on_settled,
+                              .ctx = sv->receipts,
+                              .first_owner = sb_receipts_first_owner(sv->receipts)};
+    SB_TRY(sb_ledger_open(&sv->ledger, &o, err));
+    sb_receipts_set_ledger(sv->receipts, sb_ledger_settled, sv->ledger);
+    return SB_OK;
 }
 
 static void on_poll(int fd, short what, void *server)
@@ -51,5 +66,6 @@ void sb_server_energy_close(sb_server *sv)
 {
     if (sv->meter_event) event_free(sv->meter_event);
     sb_ledger_close(sv->ledger);
+    sb_receipts_close(sv->receipts);
     sb_meter_close(sv->meter);
 }

@@ -14,6 +14,7 @@
 #include "server/pulls.h"
 #include "server/quota.h"
 #include "server/page/page.h"
+#include "server/receipts.h"
 #include "server/router.h"
 #include "server/run.h"
 #include "server/server.h"
@@ -46,6 +47,7 @@ struct sb_server {
     sb_keyring *keyring;
     sb_meter *meter;
     sb_ledger *ledger;
+    sb_receipts *receipts;
     sb_models *models;
     sb_workers *workers;
     sb_quotas *quotas;
@@ -116,4 +118,7 @@ void sb_runs_end_all(sb_server *sv, const sb_error *err);
 /* sums.c: counts what an answer took; writes to the data base now and then. Waits for the disk. */
 void sb_server_sum(sb_server *sv, int64_t owner, const sb_turn *t);
 void sb_server_sum_flush(sb_server *sv);
+/* routes_receipts.c: makes the receipt of a request that is over, of all its turns that began. */
+void sb_server_receipt(sb_server *sv, int64_t owner, sb_str id, sb_str model, const sb_turn *turns,
+                       size_t n);
 #endif

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Receipts and the ledger from outside: `sobre energy audit|verify|key`, the routes of a server, kill -9, and the
+checks that anybody can make without us. Uses a tiny model made on the spot; needs no download."""
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from serve import SOBRE, Server, tiny_model  # noqa: E402
+from tap import case, finish, skip  # noqa: E402
+
+room = tempfile.mkdtemp(prefix="sobre-receipts-")
+MODEL = tiny_model(os.path.join(room, "tiny.gguf"), "--ctx", "2048")
+SUMS = ("requests_uj", "idle_uj", "other_uj", "system_uj", "lost_uj")
+
+
+def energy(home, *args, text=None):
+    """(exit status, stdout, stderr)"""
+    env = dict(os.environ, SOBRE_HOME=home, HOME=home, LC_ALL="C.UTF-8")
+    d = subprocess.run([SOBRE, "energy", *args], input=text.encode() if text is not None else None, env=env,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    return d.returncode, d.stdout.decode(), d.stderr.decode("utf-8", "replace")
+
+
+def canon(o):
+    return json.dumps(o, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def without(o, *names):
+    return {k: v for k, v in o.items() if k not in names}
+
+
+def answers(s):
+    made = [s.chat("one"), s.chat("two", n=3), s.ask("POST", "/v1/messages", {
+        "model": "tiny", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}),
+        s.ask("POST", "/api/generate", {"model": "tiny", "prompt": "x", "stream": False, "options": {"num_predict": 4}}),
+        s.ask("POST", "/v1/responses", {"model": "tiny", "input": "x", "max_output_tokens": 4})]
+    case("answers were made", all(r.status == 200 for r in made), made)
+    return made
+
+
+def receipts(s, made):
+    got = [s.get("/v1/receipts/" + r.headers["x-sobre-receipt"]) for r in made]
+    case("each has a receipt", all(g.status == 200 for g in got), got)
+    ids = [r.json["id"] for r in made if "id" in r.json]
+    case("... also under the id its dialect gives", len(ids) == 4 and
+         all(s.get("/v1/receipts/" + i).status == 200 for i in ids), ids)
+    all_of = [g.json for g in got]
+    r, three = all_of[0], all_of[1]
+    want = {"accounting", "concurrency_mean", "energy_uj", "estimated_uj", "format", "hash", "id", "key_id", "model", "parts",
+            "prev_hash", "settled", "sig", "source", "split_range_uj", "time", "tokens", "u95_uj"}
+    case("it has its fields", want <= set(r) and r["model"] == "tiny" and r["settled"] is True, r)
+    case("one receipt for all choices", three["tokens"]["out"] > 0 and
+         three["energy_uj"] >= sum(three["parts"].values()) > 0, three)
+    case("parts are the energy", all(sum(x["parts"].values()) == x["energy_uj"] for x in all_of), all_of)
+    case("no label over another source", all((x["source"]["kind"] == "meter") == (x["source"]["label"] == "measured")
+                                             for x in all_of), all_of)
+    case("who made no answer has no receipt", s.get("/v1/receipts/chatcmpl-none").status == 404)
+    return all_of
+
+
+def check_by_hand(s, r):
+    body = s.get("/v1/receipts/" + r["id"]).body.encode()
+    case("its bytes are the canonical ones", body == canon(r), body)
+    case("its hash is SHA-256 of it without hash and sig",
+         hashlib.sha256(canon(without(r, "hash", "sig"))).hexdigest() == r["hash"], r)
+    keys = s.get("/sobre/v1/receipt-key")
+    case("the public key needs no key", keys.status == 200 and keys.json["key_id"] == r["key_id"] and
+         "PRIVATE" not in keys.body, keys)
+    if not shutil.which("openssl"):
+        skip("the signature holds for another program", "no openssl command")
+        return keys.body
+    files = [os.path.join(room, n) for n in ("key.pem", "signed", "sig")]
+    kid = keys.json["key_id"]
+    shutil.copy(os.path.join(s.home, "receipt-keys", kid + ".pem"), files[0])
+    for path, data in zip(files[1:], (canon(without(r, "sig")), base64.urlsafe_b64decode(r["sig"] + "=="))):
+        with open(path, "wb") as f:
+            f.write(data)
+    d = subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", files[0], "-rawin", "-in", files[1],
+                        "-sigfile", files[2]], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    case("the signature holds for another program", d.returncode == 0, d)
+    return keys.body
+
+
+def verify(home, r, keys):
+    path, key = os.path.join(room, "receipt.json"), os.path.join(room, "keys.json")
+    with open(path, "w") as f:
+        json.dump(r, f, indent=2)
+    with open(key, "w") as f:
+        f.write(keys)
+    code, out, err = energy(home, "verify", path)
+    case("verify: right, and what it says", code == 0 and r["source"]["label"] in out and r["key_id"] in err, (code, out, err))
+    code, out, err = energy(home, "verify", "--json", "-", text=json.dumps(r))
+    case("... from standard input, as JSON", code == 0 and json.loads(out)["valid"] and
+         json.loads(out)["energy_uj"] == r["energy_uj"], (code, out, err))
+    elsewhere = os.path.join(room, "elsewhere")
+    os.makedirs(elsewhere, exist_ok=True)
+    code, out, err = energy(elsewhere, "verify", path)
+    case("... elsewhere only with the server's key", code == 1 and "--key" in err, (code, out, err))
+    code, out, err = energy(elsewhere, "verify", "--key", key, path)
+    case("... and there with it", code == 0, (code, out, err))
+    lies = [dict(r, energy_uj=r["energy_uj"] + 1), dict(r, id="other"), without(r, "sig"), dict(r, settled=False), {}, 7,
+            dict(r, source=dict(r["source"], label="exact")), dict(r, key_id="0" * 16), dict(r, sig="A" * 86)]
+    got = [energy(home, "verify", "-", text=json.dumps(x)) for x in lies]
+    case("whatever is changed is refused in one line", all(g[0] == 1 and not g[1] and g[2].count("\n") == 1 for g in got), got)
+    # Somebody who makes a right hash and no signature: an estimate that calls itself measured.
+    lie = dict(r, source=dict(r["source"], kind="meter", label="measured"))
+    lie["hash"] = hashlib.sha256(canon(without(lie, "hash", "sig"))).hexdigest()
+    code, out, err = energy(home, "verify", "--json", "-", text=json.dumps(lie))
+    case("no estimate passes as measured", code == 1 and not json.loads(out)["valid"], (code, out, err))
+
+
+def keys(home, r):
+    path = os.path.join(home, "receipt-keys/signing.pem")
+    case("the private key is its owner's alone", os.stat(path).st_mode & 0o077 == 0 and
+         os.stat(os.path.dirname(path)).st_mode & 0o077 == 0)
+    before = json.loads(energy(home, "key", "--json")[1])
+    code, out, err = energy(home, "key", "rotate", "--json")
+    after = json.loads(out)
+    case("rotate makes another key and keeps the old one's public half", code == 0 and
+         after["key_id"] != before["key_id"] and before["key_id"] in [k["kid"] for k in after["keys"]], (before, after))
+    code, out, err = energy(home, "verify", "-", text=json.dumps(r))
+    case("old receipts stay right", code == 0, (code, out, err))
+    code, out, err = energy(home, "key")
+    case("key shows the one in use", code == 0 and out.startswith(after["key_id"]), (code, out, err))
+    case("another word is a usage error", energy(home, "key", "burn")[0] == 2)
+    return after["key_id"]
+
+
+def ledger_lines(home):
+    with open(os.path.join(home, "ledger/ledger.jsonl"), "rb") as f:
+        return f.read().splitlines()
+
+
+def audit(home, n):
+    code, out, err = energy(home, "audit", "--json")
+    a = json.loads(out)
+    case("audit: the sum holds and the chain is whole", code == 0 and a["chain_ok"] and a["n_receipts"] == n and
+         a["meter_uj"] == sum(a[k] for k in SUMS), (code, out, err))
+    code, out, err = energy(home, "audit")
+    case("... for people", code == 0 and "whole" in err and "requests" in out, (code, out, err))
+    prev = "0" * 64
+    good = True
+    for line in ledger_lines(home):
+        o = json.loads(line)
+        good = good and line == canon(o) and o["prev"] == prev and \
+            hashlib.sha256(canon(without(o, "hash"))).hexdigest() == o["hash"]
+        prev = o["hash"]
+    case("the chain holds for anybody who has SHA-256", good)
+
+
+def damage(home):
+    path = os.path.join(room, "copy/ledger.jsonl")
+    shutil.copytree(os.path.join(home, "ledger"), os.path.dirname(path))
+    whole = open(path, "rb").read()
+    case("a ledger elsewhere is read by its path", energy(home, "audit", path)[0] == 0 and
+         energy(home, "audit", os.path.dirname(path))[0] == 0)
+    bad = []
+    for i in range(7, len(whole), max(1, len(whole) // 25)):
+        with open(path, "wb") as f:
+            f.write(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1:])
+        code, out, err = energy(home, "audit", "--json", path)
+        a = json.loads(out)
+        if code != 1 or a["chain_ok"] or a["first_bad_line"] is None or "line" not in err:
+            bad.append((i, code, out, err))
+    case("a changed byte is noticed, and its line named", not bad, bad[:2])
+    with open(path, "wb") as f:
+        f.write(whole[:-9])
+    code, out, err = energy(home, "audit", "--json", path)
+    case("a torn last line is told, and no error", code == 0 and json.loads(out)["torn_bytes"] > 0, (code, out, err))
+    code, out, err = energy(home, "audit", os.path.join(room, "none"))
+    case("no ledger is an error that names it", code == 1 and "none" in err and not out, (code, out, err))
+
+
+def main():
+    with Server("-m", MODEL) as s:
+        made = answers(s)
+        all_of = receipts(s, made)
+        public = check_by_hand(s, all_of[0])
+        home = s.home
+        verify(home, all_of[0], public)
+        key_id = keys(home, all_of[0])
+        r = s.chat("again")
+        last = s.get("/v1/receipts/" + r.json["id"]).json
+        case("a running server signs with the new key", last["key_id"] == key_id, last)
+        case("... and one more receipt verifies", energy(home, "verify", "-", text=json.dumps(last))[0] == 0)
+        audit(home, 6)
+        s.p.kill()
+        s.p.wait()
+    with open(os.path.join(home, "ledger/ledger.jsonl"), "ab") as f:
+        f.write(b'{"beside_uj":0,"est')  # what a kill may leave
+    with Server("-m", MODEL, home=home) as s:
+        old = s.get("/v1/receipts/" + all_of[0]["id"])
+        case("after kill -9 receipts of before are still there", old.status == 200 and old.json == all_of[0], old)
+        s.chat("more")
+        audit(home, 7)
+    damage(home)
+    finish()
+
+
+main()

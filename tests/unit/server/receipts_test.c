@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * receipts_test.c - receipts of answers: provisional, settled, whose they are, and where they are
+ * found when the memory has forgotten them. */
+#include "server/receipts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka wants the four above first
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "energy/ledger_log.h"
+
+typedef struct house {
+    char home[40];
+    sb_meter *meter;
+    sb_receipts *r;
+    sb_error note;
+} house;
+
+static void open_house(house *h)
+{
+    const sb_meter_roots roots = {.sysfs = h->home};
+    assert_int_equal(sb_meter_open(&h->meter, &roots, NULL), SB_OK);
+    const sb_receipts_opts o = {.home = h->home, .meter = h->meter};
+    assert_int_equal(sb_receipts_open(&h->r, &o, &h->note, NULL), SB_OK);
+}
+
+static void close_house(house *h)
+{
+    sb_receipts_close(h->r);
+    sb_meter_close(h->meter);
+}
+
+static void begin(house *h)
+{
+    *h = (house){.home = "/tmp/sobre-receipts-XXXXXX"};
+    assert_non_null(mkdtemp(h->home));
+    open_house(h);
+}
+
+static void end(house *h)
+{
+    char command[64];
+    close_house(h);
+    (void)snprintf(command, sizeof command, "rm -r %s", h->home);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c): a folder made above
+}
+
+static sb_energy energy(int64_t uj, bool settled)
+{
+    return (sb_energy){.source = SB_ENERGY_ESTIMATED,
+                       .energy_uj = uj,
+                       .lo_uj = uj / 2,
+                       .hi_uj = 2 * uj,
+                       .settled = settled,
+                       .method = "m",
+                       .meter = "none",
+                       .scope = "CPU"};
+}
+
+static void tick(house *h, uint64_t owner, int64_t uj)
+{
+    const sb_tick_part part = {owner, uj};
+    const sb_tick t = {.source = SB_ENERGY_ESTIMATED, .meter_uj = uj, .parts = &part, .n_part = 1};
+    assert_true(sb_receipts_on_tick(h->r, &t));
+}
+
+static void answer(house *h, const char *id, int64_t key, const sb_energy *e,
+                   const uint64_t *owners, size_t n)
+{
+    const sb_receipts_answer a = {.key = key,
+                                  .id = {id, strlen(id)},
+                                  .model = {"tiny", 4},
+                                  .n_in = 1,
+                                  .n_out = 2,
+                                  .energies = e,
+                                  .owners = owners,
+                                  .n_choices = n};
+    sb_receipts_end(h->r, &a);
+}
+
+/* NULL: there is none. */
+static json_t *find(house *h, const char *id, int64_t key)
+{
+    sb_buf b;
+    json_t *r = NULL;
+    sb_error err;
+    sb_buf_init(&b, SB_MAX_RECEIPT_BYTES, "receipt");
+    const sb_status s = sb_receipts_find(h->r, key, (sb_str){id, strlen(id)}, &b, &err);
+    if (s == SB_OK)
+        assert_int_equal(sb_canon_read(&r, b.p, b.n, "receipt", NULL), SB_OK);
+    else
+        assert_int_equal(s, SB_NOT_FOUND);
+    sb_buf_deinit(&b);
+    return r;
+}
+
+static void assert_receipt(house *h, const char *id, int64_t uj, bool settled)
+{
+    json_t *r = find(h, id, 5);
+    assert_non_null(r);
+    assert_int_equal(json_integer_value(json_object_get(r, "energy_uj")), uj);
+    assert_int_equal(json_is_true(json_object_get(r, "settled")), settled);
+    assert_int_equal(json_object_get(r, "sig") != NULL, settled);
+    json_decref(r);
+}
+
+/* One receipt for both choices, once the last of them is settled. */
+static void provisional_then_settled(void **state)
+{
+    (void)state;
+    house h;
+    begin(&h);
+    const sb_energy e[2] = {energy(100, true), energy(40, false)}, last = energy(60, true);
+    const uint64_t owners[2] = {1, 2};
+    tick(&h, 1, 100);
+    answer(&h, "abc", 5, e, owners, 2);
+    assert_receipt(&h, "chatcmpl-abc", 140, false);
+    tick(&h, 2, 60);
+    sb_receipts_on_settled(h.r, 9, &last); /* somebody else */
+    assert_receipt(&h, "abc", 140, false);
+    sb_receipts_on_settled(h.r, 2, &last);
+    assert_receipt(&h, "abc", 160, true);
+    sb_audit_result a;
+    assert_int_equal(sb_ledger_audit_files(h.home, NULL, &a, NULL), SB_OK);
+    assert_true(a.chain_ok && a.sums_ok);
+    assert_int_equal(a.n_receipts, 1);
+    assert_int_equal(a.sums.requests_uj, 160);
+    assert_int_equal(a.beside_uj, 0);
+    end(&h);
+}
+
+static bool ledger_says(sb_ledger *l, uint64_t owner, sb_energy *out)
+{
+    (void)l;
+    *out = energy(70, true);
+    return owner == 4;
+}
+
+/* The tick may close before the answer's end is told here. */
+static void what_was_settled_before_is_asked_for(void **state)
+{
+    (void)state;
+    house h;
+    begin(&h);
+    const sb_energy e = energy(50, false);
+    const uint64_t owner = 4;
+    sb_receipts_set_ledger(h.r, ledger_says, NULL);
+    tick(&h, 4, 70);
+    answer(&h, "abc", 5, &e, &owner, 1);
+    assert_receipt(&h, "abc", 70, true);
+    end(&h);
+}
+
+static void receipts_are_their_owners(void **state)
+{
+    (void)state;
+    house h;
+    begin(&h);
+    const sb_energy e = energy(50, true);
+    answer(&h, "abc", 5, &e, NULL, 1);
+    assert_null(find(&h, "abc", 6));
+    assert_null(find(&h, "abcd", 5));
+    assert_null(find(&h, "", 5));
+    assert_null(find(&h, "x-", 5));
+    assert_receipt(&h, "abc", 50, true);
+    end(&h);
+}
+
+/* Beyond the memory, and after a start, they come from the log. */
+static void old_ones_are_read(void **state)
+{
+    (void)state;
+    house h;
+    char id[16];
+    begin(&h);
+    const sb_energy e = energy(50, true), other = energy(51, true);
+    answer(&h, "first", 5, &other, NULL, 1);
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(id, sizeof id, "id%d", i);
+        answer(&h, id, 5, &e, NULL, 1);
+    }
+    close_house(&h);
+    open_house(&h);
+    assert_receipt(&h, "first", 51, true);
+    assert_receipt(&h, "id2", 50, true);
+    assert_null(find(&h, "first", 6));
+    end(&h);
+}
+
+/* A second server of one home has no log, and receipts all the same. */
+static void no_log_no_chain(void **state)
+{
+    (void)state;
+    house h, second;
+    begin(&h);
+    second = h;
+    open_house(&second);
+    assert_int_equal(h.note.code, SB_OK);
+    assert_int_equal(second.note.code, SB_BUSY);
+    const sb_energy e = energy(50, true), none = {.source = SB_ENERGY_UNAVAILABLE, .method = ""};
+    answer(&second, "abc", 5, &e, NULL, 1);
+    assert_receipt(&second, "abc", 50, true);
+    answer(&h, "none", 5, &none, NULL, 1);
+    json_t *r = find(&h, "none", 5);
+    assert_true(json_is_null(json_object_get(r, "energy_uj")));
+    json_decref(r);
+    close_house(&second);
+    end(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(provisional_then_settled),
+        cmocka_unit_test(what_was_settled_before_is_asked_for),
+        cmocka_unit_test(receipts_are_their_owners),
+        cmocka_unit_test(old_ones_are_read),
+        cmocka_unit_test(no_log_no_chain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
