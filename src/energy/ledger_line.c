@@ -232,7 +232,8 @@ static sb_status read_receipt(sb_ledger_line *l, sb_error *err)
     return ok ? SB_OK : wrong("a receipt without its sums", err);
 }
 
-/* The hash member is the first text of that name: what comes before it in a line holds no quotes. */
+/* The hash member is the first text of that name: what comes before it in a line holds no quotes.
+ * */
 static sb_status check_hash(const char *p, size_t n, sb_error *err)
 {
     static const char name[] = "\"hash\":\"";

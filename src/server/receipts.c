@@ -11,7 +11,8 @@
 #include "energy/ledger_log.h"
 #include "energy/receipt_key.h"
 
-enum { ID_BYTES = 64, MODEL_BYTES = 128 };
+/* Receipts have about 1 200 bytes; a longer one takes memory of its own. */
+enum { ID_BYTES = 64, MODEL_BYTES = 128, TEXT_BYTES = 2048 };
 
 /* A request whose last tick is open. */
 typedef struct pending {
@@ -26,8 +27,10 @@ typedef struct pending {
 typedef struct kept {
     int64_t key;
     char id[ID_BYTES];
-    char *text; /* canonical; NULL: there is none */
-    pending *p; /* not settled yet */
+    const char *text; /* canonical: here or longer; NULL: there is none */
+    pending *p;       /* not settled yet */
+    char *longer;
+    char here[TEXT_BYTES]; /* of pages that nobody touched until there was a receipt */
 } kept;
 
 struct sb_receipts {
@@ -86,14 +89,17 @@ static void clear(sb_receipts *r, kept *k)
 {
     if (k->p) r->n_pending--;
     sb_free(k->p);
-    sb_free(k->text);
-    *k = (kept){0};
+    sb_free(k->longer);
+    k->key = 0;
+    k->id[0] = 0;
+    k->text = k->longer = NULL;
+    k->p = NULL;
 }
 
 void sb_receipts_close(sb_receipts *r)
 {
     if (!r) return;
-    for (size_t i = 0; i < SB_MAX_RECEIPTS; i++)
+    for (size_t i = 0; i < r->n && i < SB_MAX_RECEIPTS; i++)
         clear(r, &r->ring[i]);
     sb_ledger_log_close(r->log);
     sb_receipt_keys_close(r->keys);
@@ -195,7 +201,10 @@ static void settle(sb_receipts *r, kept *k)
     const bool ok =
         make(r, k, true, &receipt, NULL) == SB_OK && sb_canon_add(&text, receipt, NULL) == SB_OK;
     json_decref(receipt);
-    if (ok) k->text = sb_strdup_n(text.p, text.n);
+    if (ok && text.n < sizeof k->here)
+        k->text = memcpy(k->here, text.p, text.n + 1);
+    else if (ok)
+        k->text = k->longer = sb_strdup_n(text.p, text.n);
     sb_buf_deinit(&text);
     sb_free(k->p);
     k->p = NULL;

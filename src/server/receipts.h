@@ -11,7 +11,8 @@
  *             is open.
  * Threads     Any; a lock inside. The ledger's sinks take it, so nothing here calls the ledger with
  *             it held.
- * Errors      Of an answer's end none: a receipt that cannot be made is not there (SB_NOT_FOUND). */
+ * Errors      Of an answer's end none: a receipt that cannot be made is not there (SB_NOT_FOUND).
+ * */
 #ifndef SB_SERVER_RECEIPTS_H
 #define SB_SERVER_RECEIPTS_H
 #include "base/buf.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ledger_log_test.c - what is written down adds up, goes on after a kill, and shows every change. */
+ * ledger_log_test.c - what is written down adds up, goes on after a kill, and shows every change.
+ * */
 #include "book_rig.h"
 
 #include <fcntl.h>

@@ -233,7 +233,8 @@ static void signatures(void **state)
     (void)strcpy(first, sb_receipt_keys_id(k));
     assert_int_equal(rig_receipt(&r, "a", 1, 300, SB_ENERGY_MEASURED, k, &one), SB_OK);
     assert_true(sig_holds(r.home, one));
-    /* Another key from now on, also for who had the old one in memory; the old receipt still holds. */
+    /* Another key from now on, also for who had the old one in memory; the old receipt still holds.
+     * */
     assert_int_equal(sb_receipt_keys_rotate(same, NULL), SB_OK);
     assert_string_not_equal(sb_receipt_keys_id(k), first);
     assert_string_equal(sb_receipt_keys_id(k), sb_receipt_keys_id(same));
