@@ -111,6 +111,7 @@ typedef struct sb_turn {
     uint64_t prefill_ns, decode_ns; /* from there on; decode: from the first token on */
     int32_t n_decoded;              /* tokens that took a decode step */
     sb_energy energy;
+    uint64_t owner; /* whose energy that is, in the ledger; 0: there is none */
 } sb_turn;
 
 /* Makes the steps itself, so not between sb_chat_start() and _stop() (live.h). Fills out; on

@@ -148,7 +148,10 @@ static void on_end(void *ctx, sb_seq_end why, const sb_error *err)
     l->turn.finish = finish_of(l, why);
     l->turn.i_stop = l->answer.stops.i_hit;
     remember(l, is_whole);
-    if (l->chat->ledger) l->turn.energy = sb_ledger_end(l->chat->ledger, &l->account);
+    if (l->chat->ledger) {
+        l->turn.energy = sb_ledger_end(l->chat->ledger, &l->account);
+        l->turn.owner = l->account.owner;
+    }
     sb_answer_deinit(&l->answer);
     sb_rendered_deinit(&l->prompt);
     leave(l);

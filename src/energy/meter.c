@@ -401,14 +401,24 @@ sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin)
     return sb_meter_lap(m, &mark);
 }
 
+/* Appends those of one source that show a running total: events count from their opening, watts
+ * have none, and a copy is its elder's. */
+static int add_raw(const sb_counters *c, sb_meter_raw_row *rows, int n, int max)
+{
+    for (int i = 0; c && !c->perf && i < c->n && n < max; i++) {
+        const sb_counter *z = &c->v[i];
+        if (z->watts || z->mirror_of >= 0) continue;
+        rows[n] = (sb_meter_raw_row){.raw_uj = z->prev_uj, .range_uj = z->range_uj};
+        memcpy(rows[n++].name, z->name, sizeof z->name);
+    }
+    return n;
+}
+
 int sb_meter_raw(const sb_meter *m, sb_meter_raw_row *rows, int max)
 {
-    const sb_counters *c = &m->counters;
-    int n = 0;
-    for (; !c->perf && n < c->n && n < max; n++) { /* events count from their opening */
-        rows[n] = (sb_meter_raw_row){.raw_uj = c->v[n].prev_uj, .range_uj = c->v[n].range_uj};
-        memcpy(rows[n].name, c->v[n].name, sizeof rows[n].name);
-    }
+    int n = add_raw(m->found.main, rows, 0, max);
+    for (int i = 0; i < m->found.n_added; i++)
+        n = add_raw(m->found.added[i], rows, n, max);
     return n;
 }
 

@@ -41,10 +41,13 @@ void sb_server_receipt(sb_server *sv, int64_t owner, sb_str id, sb_str model, co
                        size_t n)
 {
     sb_energy energies[SB_MAX_CHOICES];
-    sb_receipts_answer a = {.key = owner, .id = id, .model = model, .energies = energies};
+    uint64_t owners[SB_MAX_CHOICES];
+    sb_receipts_answer a = {
+        .key = owner, .id = id, .model = model, .energies = energies, .owners = owners};
     for (size_t i = 0; i < n && a.n_choices < SB_MAX_CHOICES; i++) {
         const sb_turn *t = &turns[i];
         if (t->prompt_ids.n == 0) continue; /* it never began */
+        owners[a.n_choices] = t->owner;
         energies[a.n_choices++] = t->energy;
         a.n_in += (int64_t)t->prompt_ids.n;
         a.n_cached += t->n_cached;
