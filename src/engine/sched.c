@@ -7,10 +7,12 @@
 #include "engine/sched.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "engine/sched_state.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { PAST_SHARES = 64 }; /* that are gone, but whose work is remembered */
 
@@ -49,6 +51,17 @@ static bool take_memory(sb_sched *s)
            s->not_end;
 }
 
+/* One whose deadlines do not move when somebody sets the clock. */
+static bool make_wake(pthread_cond_t *out)
+{
+    pthread_condattr_t a;
+    if (pthread_condattr_init(&a) != 0) return false;
+    const bool ok =
+        pthread_condattr_setclock(&a, CLOCK_MONOTONIC) == 0 && pthread_cond_init(out, &a) == 0;
+    (void)pthread_condattr_destroy(&a);
+    return ok;
+}
+
 static sb_status open_sched(sb_sched *s, sb_error *err)
 {
     if (!take_memory(s)) return SB_FAIL(err, SB_NO_MEMORY, "scheduler: out of memory");
@@ -59,7 +72,7 @@ static sb_status open_sched(sb_sched *s, sb_error *err)
     for (; s->n_idle < s->n_slots; s->n_idle++)
         SB_TRY(sb_session_open(&s->idle[s->n_idle], s->e, 0, err));
     s->has_lock = pthread_mutex_init(&s->lock, NULL) == 0;
-    s->has_wake = pthread_cond_init(&s->wake, NULL) == 0;
+    s->has_wake = make_wake(&s->wake);
     if (!s->has_lock || !s->has_wake)
         return SB_FAIL(err, SB_NO_MEMORY, "scheduler: no lock can be had");
     return SB_OK;
@@ -323,10 +336,43 @@ static void settle(sb_sched *s, bool all)
     sb_prefix_trim(s->prefix, quick_tokens(s), s->o.quick_bytes);
 }
 
+/* Lock held. True while the processors rest and no step may begin; some of that time is slept here.
+ * Whatever is new ends the sleep, so that who is cancelled need not wait for the end of a pause. */
+static bool rest(sb_sched *s)
+{
+    const bool idle = s->n_run == 0 && !s->first;
+    const int64_t due = idle ? 0 : sb_rest_due_ns(s->o.rest);
+    if (due == 0) {
+        s->rest_ns = 0;
+        return false;
+    }
+    const uint64_t now = sb_now_ns();
+    if (!s->rest_ns) {
+        s->rest_ns = now;
+        s->rest_arrived = s->n_arrived;
+    }
+    if (now - s->rest_ns >= SB_REST_PAUSE_NS && s->n_arrived != s->rest_arrived) {
+        s->rest_ns = 0; /* who came has waited long enough; what is owed stays owed */
+        return false;
+    }
+    if (s->ended || s->stop) return true;
+    const uint64_t until = now + (uint64_t)(due < SB_REST_LOOK_NS ? due : SB_REST_LOOK_NS);
+    const struct timespec t = {.tv_sec = (time_t)(until / 1000000000),
+                               .tv_nsec = (long)(until % 1000000000)};
+    (void)pthread_cond_timedwait(&s->wake, &s->lock, &t);
+    return true;
+}
+
 void sb_sched_step(sb_sched *s, bool *out_did)
 {
     (void)pthread_mutex_lock(&s->lock);
     settle(s, false);
+    if (rest(s)) {
+        (void)pthread_mutex_unlock(&s->lock);
+        *out_did = true;
+        tell_ended(s);
+        return;
+    }
     sb_sched_admit(s);
     sb_sched_build(s);
     publish(s);

@@ -28,6 +28,7 @@
 #ifndef SB_ENGINE_SCHED_H
 #define SB_ENGINE_SCHED_H
 #include "engine/engine.h"
+#include "engine/rest.h"
 #include "engine/sampler.h"
 
 typedef struct sb_sched sb_sched;
@@ -51,6 +52,8 @@ typedef struct sb_sched_opts {
     /* Around each step, so that several engines can share the processors; may be NULL. */
     void (*enter)(void *ctx);
     void (*leave)(void *ctx);
+    /* Before a step the processors rest as it says, or NULL: never. Borrowed. */
+    sb_rest *rest;
     void *ctx;
 } sb_sched_opts;
 
@@ -100,7 +103,9 @@ sb_status sb_sched_new(sb_sched **out, sb_engine *e, const sb_sched_opts *o,
 /* No stepper may be inside. Sequences that have not ended end with SB_SEQ_CANCELLED. */
 void sb_sched_free(sb_sched *s);
 
-/* Runs one step if there is work: *out_did says so. Fails never: what fails ends its sequences. */
+/* Runs one step if there is work: *out_did says so. Fails never: what fails ends its sequences.
+ * With a rest to be had it sleeps for a part of that instead, at most SB_REST_LOOK_NS, and is to be
+ * called again. */
 void sb_sched_step(sb_sched *s, bool *out_did);
 /* Steps until sb_sched_stop(), at least once; sleeps while there is no work. */
 void sb_sched_run(sb_sched *s);

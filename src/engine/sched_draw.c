@@ -171,6 +171,7 @@ static bool run_parts(sb_sched *s, const sb_seq_part *parts, int32_t n, sb_error
     const sb_work_record *r = sb_engine_record(s->e);
     learn(s, parts, n, r);
     count(s, r);
+    sb_rest_step(s->o.rest, r->cpu_ns);
     if (s->o.on_step) s->o.on_step(s->o.ctx, r);
     (void)pthread_mutex_lock(&s->lock);
     for (int32_t i = 0; i < n; i++) {

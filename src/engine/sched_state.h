@@ -98,7 +98,9 @@ struct sb_sched {
     sb_span *spans;     /* [n_rows] */
     sb_seq **order;     /* [n_slots] scratch */
     int32_t n_parts, n_decode_parts, n_mixed, n_since_burst, n_since_stall;
-    sb_seq *ended; /* to be told */
+    uint64_t rest_ns,
+        rest_arrived; /* since when the processors rest, 0: they do not; who had come */
+    sb_seq *ended;    /* to be told */
     sb_sched_stats stats;
 };
 
