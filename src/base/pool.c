@@ -11,6 +11,9 @@
  * pinned worker shares its processor for good, where the scheduler would move it. On two processors
  * of a Zen 5 pinning gained nothing when they were free and cost a quarter beside one busy process.
  *
+ * Threads that few-runs leave out wait on a word of their own, which only runs of all change: waked
+ * and sent back to sleep they would cost each step what they were to save.
+ *
  * Where threads outnumber processors a waiter yields once and then sleeps. Recent kernels take a
  * yield for all of the turn: with four of them, four threads got 126 tokens/s beside two busy
  * processes on two processors, with one 187, with none 204, but then 330 instead of 420 alone. */
@@ -56,13 +59,17 @@ typedef struct worker {
 struct sb_pool {
     int n_threads, n_started; /* n_started counts workers */
     bool roomy;               /* a processor for every thread: spinning harms nobody */
-    sb_pool_fn fn;            /* fn, ctx, stop: written before `run` changes, read after */
+    sb_pool_fn fn;            /* fn to n_run: written before `run` changes, read after */
     void *ctx;
     bool stop;
+    int n_run;                 /* threads of the run */
+    uint32_t run_at, whole_at; /* what `run` and `whole` change to */
+    atomic_int n_few;
     _Atomic uint64_t caller_cpu_ns;
-    word run;  /* changes when a run starts or the pool ends */
-    word done; /* changes when the last worker of a run is through */
-    word news; /* changes when a thread of the run has something to tell */
+    word run;   /* changes when a run starts or the pool ends */
+    word whole; /* changes with `run` when all threads take part, or the pool ends */
+    word done;  /* changes when the last worker of a run is through */
+    word news;  /* changes when a thread of the run has something to tell */
     _Alignas(LINE_BYTES) _Atomic uint32_t n_busy; /* workers still in the run */
     worker workers[];
 };
@@ -155,17 +162,27 @@ static void change(word *w)
 
 /* ---- workers ---- */
 
+static bool is_of_few(const sb_pool *p, const worker *w)
+{
+    return w->i_thread < atomic_load(&p->n_few);
+}
+
 static void *work(void *arg)
 {
     worker *me = arg;
     sb_pool *p = me->pool;
     (void)fp_enter();
-    uint32_t seen = 0; // not the current value: the first run may have begun already
+    uint32_t run_at = 0, whole_at = 0; // not the current values: a run may have begun already
+    bool few = true;                   // as all are at first
     for (;;) {
-        wait_change(&p->run, seen, p->roomy);
-        seen++;
+        if (few) wait_change(&p->run, run_at, p->roomy);
+        // Who was left out of few-runs while it waited on `run`: of this one, a run of all, it is.
+        if (!few || !is_of_few(p, me)) wait_change(&p->whole, whole_at, p->roomy);
+        run_at = p->run_at;
+        whole_at = p->whole_at;
         if (p->stop) return NULL;
-        p->fn(p->ctx, me->i_thread, p->n_threads);
+        p->fn(p->ctx, me->i_thread, p->n_run);
+        few = is_of_few(p, me); // inside the run: a later look might come runs later
         if (atomic_fetch_sub(&p->n_busy, 1) == 1) change(&p->done);
     }
 }
@@ -202,6 +219,7 @@ sb_status sb_pool_new(sb_pool **out, int n_threads, sb_error *err)
     sb_pool *p = sb_big_alloc(bytes); // zeroed, and aligned as the words want it
     if (!p) return SB_FAIL(err, SB_NO_MEMORY, "no memory for %d threads", n_threads);
     p->n_threads = n_threads;
+    atomic_init(&p->n_few, n_threads);
     p->roomy = n_threads <= sb_cpu_count();
     for (int i = 1; i < n_threads; i++) {
         const sb_status s = start(p, i, err);
@@ -217,6 +235,7 @@ void sb_pool_free(sb_pool *p)
 {
     if (!p) return;
     p->stop = true;
+    change(&p->whole);
     change(&p->run);
     for (int i = 0; i < p->n_started; i++)
         (void)pthread_join(p->workers[i].thread, NULL);
@@ -236,11 +255,16 @@ static void run_on(sb_pool *p, int n_threads, sb_pool_fn fn, void *ctx)
         fn(ctx, 0, 1);
     } else {
         const uint32_t seen = atomic_load(&p->done.v);
+        const bool all = n_threads == p->n_threads;
         p->fn = fn;
         p->ctx = ctx;
-        atomic_store(&p->n_busy, (uint32_t)p->n_threads - 1);
+        p->n_run = n_threads;
+        p->run_at = atomic_load(&p->run.v) + 1;
+        if (all) p->whole_at = atomic_load(&p->whole.v) + 1;
+        atomic_store(&p->n_busy, (uint32_t)n_threads - 1);
         change(&p->run);
-        fn(ctx, 0, p->n_threads);
+        if (all) change(&p->whole); // last: who comes from here waits on `run` as it now is
+        fn(ctx, 0, n_threads);
         wait_change(&p->done, seen, p->roomy);
     }
     fp_leave(old);
@@ -256,6 +280,23 @@ void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx)
 void sb_pool_run_alone(sb_pool *p, sb_pool_fn fn, void *ctx)
 {
     run_on(p, 1, fn, ctx);
+}
+
+void sb_pool_run_few(sb_pool *p, sb_pool_fn fn, void *ctx)
+{
+    run_on(p, atomic_load(&p->n_few), fn, ctx);
+}
+
+static void do_nothing(void *ctx, int i_thread, int n_threads)
+{
+    (void)ctx, (void)i_thread, (void)n_threads;
+}
+
+void sb_pool_set_few(sb_pool *p, int n_few)
+{
+    n_few = n_few < 1 ? 1 : n_few > p->n_threads ? p->n_threads : n_few;
+    if (atomic_exchange(&p->n_few, n_few) == n_few) return;
+    sb_pool_run(p, do_nothing, NULL); // everybody waits on the right word from here on
 }
 
 uint32_t sb_pool_mark(const sb_pool *p)

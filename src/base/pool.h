@@ -23,6 +23,11 @@ int sb_pool_n_threads(const sb_pool *p);
 void sb_pool_run(sb_pool *p, sb_pool_fn fn, void *ctx);
 /* A run of one thread, the caller's; the workers sleep on. */
 void sb_pool_run_alone(sb_pool *p, sb_pool_fn fn, void *ctx);
+/* A run of the first n_few threads; the others sleep on. */
+void sb_pool_run_few(sb_pool *p, sb_pool_fn fn, void *ctx);
+/* How many those are, 1..n_threads, all of them at first. Outside of runs, and not for each: all
+ * threads are waked once. */
+void sb_pool_set_few(sb_pool *p, int n_few);
 /* How threads of a run wait for work that others do, without waiting for the others themselves: a
  * thread that sleeps or lost its processor, and holds no work, holds up nobody. Take a mark, look
  * whether the work is done, wait if not: until somebody has signalled since the mark. Who finishes

@@ -66,6 +66,53 @@ static void a_run_may_be_the_callers_alone(void **state)
     sb_pool_free(p);
 }
 
+/* Whatever is chosen in between: those of a few-run run, the others sleep, and come to runs of all.
+ * */
+static void a_run_may_be_of_a_few(void **state)
+{
+    (void)state;
+    static const int few[] = {2, 5, 1, 3, 4, 2, 5, 3};
+    sb_pool *p = NULL;
+    assert_int_equal(sb_pool_new(&p, 5, NULL), SB_OK);
+    struct tally t = {0};
+    int want[THREADS_MAX] = {0};
+    for (size_t c = 0; c < 20 * SB_ARRAY_LEN(few); c++) {
+        const int n = few[c % SB_ARRAY_LEN(few)];
+        sb_pool_set_few(p, n);
+        for (int r = 0; r < 10; r++) {
+            const bool all = r == 7;
+            if (all)
+                sb_pool_run(p, count, &t);
+            else
+                sb_pool_run_few(p, count, &t);
+            assert_int_equal(t.n_threads, all ? 5 : n);
+            for (int i = 0; i < 5; i++) {
+                want[i] += all || i < n;
+                assert_int_equal(t.ran[i], want[i]);
+            }
+        }
+    }
+    sb_pool_free(p);
+}
+
+/* They are not waked and sent back to sleep either. */
+static void those_left_out_sleep_on(void **state)
+{
+    (void)state;
+    sb_pool *p = NULL;
+    assert_int_equal(sb_pool_new(&p, 4, NULL), SB_OK);
+    sb_pool_set_few(p, 1);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); // past the spin
+    struct tally t = {0};
+    const uint64_t before = sb_pool_cpu_ns(p), own = sb_thread_cpu_ns();
+    for (int r = 0; r < 1000; r++)
+        sb_pool_run_few(p, count, &t);
+    /* What the pool counts is the caller's part of the runs alone. */
+    assert_true(sb_pool_cpu_ns(p) - before <= sb_thread_cpu_ns() - own);
+    assert_int_equal(t.ran[0], 1000);
+    sb_pool_free(p);
+}
+
 struct relay {
     sb_pool *pool;
     atomic_int n_met;
@@ -240,6 +287,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_runs_once),
         cmocka_unit_test(a_run_may_be_the_callers_alone),
+        cmocka_unit_test(a_run_may_be_of_a_few),
+        cmocka_unit_test(those_left_out_sleep_on),
         cmocka_unit_test(signals_order_phases),
         cmocka_unit_test(idle_pool_sleeps),
         cmocka_unit_test(cpu_time_is_summed),
