@@ -28,6 +28,7 @@ static void on_step(void *ctx, const sb_work_record *r)
     sb_chat *c = ctx;
     c->step_begin_ns = r->begin_ns;
     if (c->ledger) sb_ledger_step(c->ledger, r);
+    if (atomic_load(&c->n_budgets)) sb_turns_check_budgets(c, r);
     if (c->hooks.on_step) c->hooks.on_step(c->hooks.ctx, r);
 }
 
@@ -64,6 +65,7 @@ static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, 
                               .on_step = on_step,
                               .enter = enter_step,
                               .leave = leave_step,
+                              .rest = o->rest,
                               .ctx = c};
     return sb_sched_new(&c->sched, c->engine, &so, err);
 }

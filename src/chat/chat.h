@@ -72,6 +72,12 @@ const sb_prompter *sb_chat_prompter(const sb_chat *c);
 int32_t sb_chat_n_ctx(const sb_chat *c);
 bool sb_chat_has_template(const sb_chat *c);
 
+/* Energy that turns take from together: a day of a key. All of them end with the step that empties
+ * it. */
+typedef struct sb_energy_pot {
+    atomic_llong left_uj; /* may become negative, by one step */
+} sb_energy_pot;
+
 typedef struct sb_turn_request {
     sb_prompt_request prompt; /* through the template; its messages NULL: raw */
     sb_str raw;               /* the prompt as it stands, when there are no messages */
@@ -80,6 +86,10 @@ typedef struct sb_turn_request {
     size_t n_raw_ids;
     sb_sampling sampling;
     int32_t max_tokens; /* -1: until the context is full */
+    /* It ends with the step in which it comes to have used so much: SB_FINISH_ENERGY_BUDGET. 0: no
+     * limit. Needs a ledger. */
+    int64_t max_energy_uj;
+    sb_energy_pot *pot; /* the same of what several turns share, or NULL; borrowed until it ends */
     bool ignore_end;    /* tokens that end an answer are never drawn */
     const sb_str *stops;
     int32_t n_stops;

@@ -19,6 +19,7 @@ struct sb_chat {
     sb_ledger *ledger; /* or NULL */
     int32_t n_ctx;
     atomic_ullong n_turns; /* owners of turns when there is no ledger */
+    atomic_int n_budgets;  /* of the turns under way, those with a budget of energy */
     sb_chat_step_hooks hooks;
     uint64_t step_begin_ns; /* of the last step; the stepper's */
     pthread_t stepper;
@@ -42,6 +43,8 @@ struct sb_live {
     sb_ledger_account account;
     uint64_t begin_ns, prefilled_ns; /* prefilled_ns 0: not yet */
     bool prefilling;                 /* its first step was made */
+    int64_t taken_uj;                /* out of the pot so far; the stepper's */
+    bool is_spent;                   /* the budget of energy is used up; the stepper's */
 };
 
 /* turn_prompt.c: a request as ids. rendered: what the template printed, for sb_replay_keep. */
@@ -50,4 +53,6 @@ sb_status sb_turn_prompt(sb_chat *c, const sb_turn_request *r, uint64_t scope, s
 
 /* turn.c */
 void sb_turn_init(sb_turn *t);
+/* After a step, and before its tokens are handed out: ends the turns whose budget it used up. */
+void sb_turns_check_budgets(sb_chat *c, const sb_work_record *r);
 #endif

@@ -77,7 +77,7 @@ static bool on_token(void *ctx, int32_t id, const sb_token_logprob *lp)
 {
     sb_live *l = ctx;
     if (take(l, id, lp, &l->err) != SB_OK) return false;
-    return !sb_answer_is_stopped(&l->answer) && !l->answer.stopped_by_reader;
+    return !l->is_spent && !sb_answer_is_stopped(&l->answer) && !l->answer.stopped_by_reader;
 }
 
 /* An answer's events go to whoever began the turn. */
@@ -87,18 +87,67 @@ static bool pass_event(void *ctx, const sb_output_event *e)
     return !l->hooks.event || l->hooks.event(l->hooks.ctx, e, &l->turn);
 }
 
+/* ---- budgets of energy ---- */
+
+/* What a turn under way has used so far. */
+static int64_t used_uj(const sb_live *l)
+{
+    return sb_ledger_used_uj(l->chat->ledger, &l->account);
+}
+
+static bool has_budget(const sb_live *l)
+{
+    return l->r.max_energy_uj > 0 || l->r.pot;
+}
+
+/* Takes what it used since the last time out of its pot; true: a budget is used up. */
+static bool charge(sb_live *l, int64_t used)
+{
+    bool spent = l->r.max_energy_uj > 0 && used >= l->r.max_energy_uj;
+    if (l->r.pot) {
+        const int64_t now = used - l->taken_uj;
+        spent = atomic_fetch_sub(&l->r.pot->left_uj, now) - now <= 0 || spent;
+        l->taken_uj = used;
+    }
+    return spent;
+}
+
+/* The step's part of an owner, or NULL: it was not in it. */
+static const sb_work_part *part_of(const sb_work_record *r, uint64_t owner)
+{
+    for (int32_t i = 0; i < r->n_part; i++)
+        if (r->parts[i].owner == owner) return &r->parts[i];
+    return NULL;
+}
+
+/* A turn that decoded gets the token it has paid for, and on_token ends it; one that computed its
+ * prompt, or computes again what it lost, would go on for steps without drawing: it is taken out */
+void sb_turns_check_budgets(sb_chat *c, const sb_work_record *r)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    for (sb_live *l = c->first; l; l = l->next) {
+        const sb_work_part *p = has_budget(l) ? part_of(r, l->account.owner) : NULL;
+        if (!p) continue;
+        if (charge(l, used_uj(l))) l->is_spent = true;
+        if (l->is_spent && p->n_decode == 0 && l->seq) sb_seq_cancel(l->seq);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
 static sb_finish finish_of(const sb_live *l, sb_seq_end why)
 {
     switch (why) {
     case SB_SEQ_END_TOKEN:
         return l->turn.n_calls ? SB_FINISH_TOOL_CALLS : SB_FINISH_STOP;
     case SB_SEQ_STOPPED:
-        if (!sb_answer_is_stopped(&l->answer)) return SB_FINISH_CANCELLED;
+        if (!sb_answer_is_stopped(&l->answer))
+            return l->is_spent && !l->answer.stopped_by_reader ? SB_FINISH_ENERGY_BUDGET
+                                                               : SB_FINISH_CANCELLED;
         return l->turn.n_calls ? SB_FINISH_TOOL_CALLS : SB_FINISH_STOP;
     case SB_SEQ_LENGTH:
         return SB_FINISH_LENGTH;
-    case SB_SEQ_CANCELLED:
-        return SB_FINISH_CANCELLED;
+    case SB_SEQ_CANCELLED: /* by whoever asked, or in a step that drew nothing */
+        return l->is_spent ? SB_FINISH_ENERGY_BUDGET : SB_FINISH_CANCELLED;
     case SB_SEQ_FAILED:
         return l->err.code == SB_CORRUPT ? SB_FINISH_NUMERIC_ERROR : SB_FINISH_ERROR;
     case SB_SEQ_END_COUNT:
@@ -131,6 +180,7 @@ static void leave(sb_live *l)
     (void)pthread_mutex_lock(&c->lock);
     *(l->prev ? &l->prev->next : &c->first) = l->next;
     if (l->next) l->next->prev = l->prev;
+    if (has_budget(l)) atomic_fetch_sub(&c->n_budgets, 1);
     (void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -152,6 +202,7 @@ static void on_end(void *ctx, sb_seq_end why, const sb_error *err)
         l->turn.energy = sb_ledger_end(l->chat->ledger, &l->account);
         l->turn.owner = l->account.owner;
     }
+    if (l->r.pot) (void)charge(l, l->turn.energy.energy_uj);
     sb_answer_deinit(&l->answer);
     sb_rendered_deinit(&l->prompt);
     leave(l);
@@ -167,6 +218,7 @@ static void enter(sb_live *l)
     (void)pthread_mutex_lock(&c->lock);
     l->next = c->first;
     if (c->first) c->first->prev = l;
+    if (has_budget(l)) atomic_fetch_add(&c->n_budgets, 1);
     c->first = l;
     (void)pthread_mutex_unlock(&c->lock);
 }
@@ -208,6 +260,8 @@ static sb_status submit(sb_live *l, sb_error *err)
 static sb_status begin(sb_live *l, sb_error *err)
 {
     sb_chat *c = l->chat;
+    if (has_budget(l) && !c->ledger)
+        return SB_FAIL(err, SB_UNSUPPORTED, "max_energy_j: nobody counts energy here");
     SB_TRY(sb_turn_prompt(c, &l->r, l->who.scope, &l->turn.prompt_ids, &l->prompt, err));
     l->r.on_event = pass_event;
     l->r.ctx = l;

@@ -9,6 +9,7 @@
  * on a machine that is shared. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -17,11 +18,13 @@
 #include "cli/json_out.h"
 #include "cli/setup.h"
 #include "cli/stop.h"
+#include "engine/rest.h"
 
 typedef struct bench {
     const sb_cli *c;
     sb_buf path, record;
     sb_pool *pool;
+    sb_rest rest;
     sb_model *model;
     sb_engine *engine;
     int32_t *ids; /* [n_ids] */
@@ -45,6 +48,7 @@ static void bench_deinit(bench *b)
 {
     sb_bench_limits_deinit(&b->limits);
     sb_engine_free(b->engine);
+    sb_rest_deinit(&b->rest);
     sb_model_close(b->model);
     sb_pool_free(b->pool);
     sb_free(b->spans);
@@ -75,6 +79,7 @@ static sb_status bench_open(bench *b, sb_error *err)
         b->ids[i] = (int32_t)((x >> 8) % (uint32_t)b->model->hp.n_vocab);
     }
     SB_TRY(sb_cli_pool(b->c->args, &b->pool, err));
+    sb_rest_init(&b->rest, (int)v[SB_OPT_power].i, sb_pool_n_threads(b->pool));
     const int32_t most = b->n_ids > b->n_streams ? b->n_ids : b->n_streams;
     const int32_t n_ctx = b->depth + (p > n ? p : n) + 1;
     if (n_ctx > SB_MAX_CTX)
@@ -91,6 +96,16 @@ static sb_status bench_open(bench *b, sb_error *err)
     return sb_bench_limits_init(&b->limits, b->pool, plan.packed_bytes, err);
 }
 
+/* The pause behind a step, which counts as its time. */
+static void rest(bench *b)
+{
+    for (int64_t due; (due = sb_rest_due_ns(&b->rest)) > 0 && !sb_stop_asked(NULL);) {
+        if (due > SB_REST_LOOK_NS) due = SB_REST_LOOK_NS;
+        const struct timespec t = {.tv_nsec = (long)due};
+        (void)nanosleep(&t, NULL);
+    }
+}
+
 /* One step of n_streams sessions, k rows of each from token `at` on. */
 static sb_status run_step(bench *b, int32_t at, int32_t k, bool is_decode, int32_t n_streams,
                           bench_run *out, sb_error *err)
@@ -102,9 +117,12 @@ static sb_status run_step(bench *b, int32_t at, int32_t k, bool is_decode, int32
                                 .want = SB_WANT_LAST,
                                 .is_decode = is_decode};
     if (sb_stop_asked(NULL)) return SB_FAIL(err, SB_CANCELLED, "interrupted");
+    sb_rest_skip(&b->rest);
     SB_TRY(sb_engine_step(b->engine, b->spans, n_streams, err));
     const sb_work_record *r = sb_engine_record(b->engine);
     out->weight_bytes = sb_work_weight_bytes(r);
+    sb_rest_step(&b->rest, r->cpu_ns);
+    rest(b);
     out->n_threads = r->n_threads;
     for (int32_t i = 0; i < r->n_part; i++)
         out->n_ops += r->parts[i].n_ops;

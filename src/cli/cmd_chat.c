@@ -66,6 +66,8 @@ static void say_end(const sb_chat_room *r, const sb_turn *t)
                     (int)sb_chat_room_n_ctx(r));
     else if (t->finish == SB_FINISH_LENGTH)
         sb_term_say("stopped after --tokens %zu", t->ids.n);
+    else if (t->finish == SB_FINISH_ENERGY_BUDGET)
+        sb_term_say("stopped at --max-energy-j");
     else if (t->finish == SB_FINISH_CANCELLED)
         sb_term_say("stopped; what was said stays in the conversation");
 }
@@ -106,6 +108,7 @@ static sb_status answer_here(answering *a, sb_turn *t, sb_error *err)
                                 .sampling = sb_host_sampling(&r->host, r->sums.n_turns),
                                 .max_tokens =
                                     args->v[SB_OPT_n].set ? (int32_t)args->v[SB_OPT_n].i : -1,
+                                .max_energy_uj = sb_host_budget_uj(&r->host),
                                 .stops = stops,
                                 .n_stops = sb_host_stops(&r->host, stops),
                                 .n_logprobs = -1,

@@ -35,6 +35,9 @@ static json_t *json_of(const sb_key *k)
     sb_json_put(o, "tpm", json_integer(k->tpm), &ok);
     sb_json_put(o, "concurrent", json_integer(k->concurrent), &ok);
     sb_json_put(o, "priority", json_integer(k->priority), &ok);
+    sb_json_put(o, "max_energy_day_j", json_real((double)k->day_uj / 1e6), &ok);
+    sb_json_put(o, "max_co2e_day_g", json_real((double)k->day_co2e_ug / 1e6), &ok);
+    sb_json_put(o, "max_cost_day", json_real((double)k->day_cost_nano / 1e9), &ok);
     sb_json_put(o, "created_ms", json_integer(k->created_ms), &ok);
     sb_json_put(o, "used_ms", json_integer(k->used_ms), &ok);
     if (ok) return o;
@@ -55,12 +58,16 @@ static sb_status show_key(void *ctx, const sb_key *k, sb_error *err)
     day_of(k->created_ms, made);
     day_of(k->used_ms, used);
     sb_out_addf(
-        l->out, "%4lld  %-20s  %-7s  rpm %lld  tpm %lld  concurrent %d  priority %d  %s  %s\n",
+        l->out, "%4lld  %-20s  %-7s  rpm %lld  tpm %lld  concurrent %d  priority %d  %s  %s",
         (long long)k->id, k->name,
         k->revoked ? sb_tr("revoked")
         : k->admin ? sb_tr("admin")
                    : "",
         (long long)k->rpm, (long long)k->tpm, (int)k->concurrent, (int)k->priority, made, used);
+    if (k->day_uj) sb_out_addf(l->out, "  %g J/d", (double)k->day_uj / 1e6);
+    if (k->day_co2e_ug) sb_out_addf(l->out, "  %g gCO2e/d", (double)k->day_co2e_ug / 1e6);
+    if (k->day_cost_nano) sb_out_addf(l->out, "  cost %g/d", (double)k->day_cost_nano / 1e9);
+    sb_out_add(l->out, "\n", 1);
     return SB_OK;
 }
 
@@ -96,6 +103,13 @@ static sb_status print_new(const sb_cli *c, const sb_key *k, const char *text, s
     return SB_OK;
 }
 
+/* Whole parts of a unit; a limit that was asked for is never none. */
+static int64_t in_parts(double v, double parts)
+{
+    const int64_t n = (int64_t)(v * parts);
+    return v > 0 && n == 0 ? 1 : n;
+}
+
 static sb_status add(const sb_cli *c, sb_db *db, sb_error *err)
 {
     const sb_opt_value *v = c->args->v;
@@ -105,7 +119,10 @@ static sb_status add(const sb_cli *c, sb_db *db, sb_error *err)
                 .rpm = v[SB_OPT_key_rpm].i,
                 .tpm = v[SB_OPT_key_tpm].i,
                 .concurrent = (int32_t)v[SB_OPT_key_concurrent].i,
-                .priority = (int32_t)v[SB_OPT_key_priority].i};
+                .priority = (int32_t)v[SB_OPT_key_priority].i,
+                .day_uj = in_parts(v[SB_OPT_key_day_energy].f, 1e6),
+                .day_co2e_ug = in_parts(v[SB_OPT_key_day_co2e].f, 1e6),
+                .day_cost_nano = in_parts(v[SB_OPT_key_day_cost].f, 1e9)};
     const size_t n = strlen(name);
     if (n >= sizeof k.name)
         return SB_FAIL(err, SB_INVALID, "a key's name has 1 to %d bytes", SB_KEY_NAME_BYTES - 1);

@@ -185,6 +185,7 @@ static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)
     sb_bar_end(&r->host.bar);
     sb_screen_end(&r->screen);
     if (s != SB_OK) return s;
+    if (t.finish == SB_FINISH_ENERGY_BUDGET) sb_term_say("stopped at --max-energy-j");
     if (json) s = print_json(r, &t, err);
     say_cost(r, &t);
     if (s == SB_OK && sb_stop_asked(NULL)) s = SB_FAIL(err, SB_CANCELLED, "interrupted");
@@ -219,6 +220,7 @@ static sb_status ask(run *r, sb_error *err)
                                 .raw_control = v[SB_OPT_markers].set,
                                 .sampling = sb_host_sampling(&r->host, 0),
                                 .max_tokens = v[SB_OPT_n].set ? (int32_t)v[SB_OPT_n].i : -1,
+                                .max_energy_uj = sb_host_budget_uj(&r->host),
                                 .stops = stops,
                                 .n_stops = n_stops,
                                 .n_logprobs = (int32_t)v[SB_OPT_logprobs].i,

@@ -92,6 +92,7 @@ static sb_status take_options(serving *s, sb_error *err)
                           .n_trusted_proxies = sb_args_texts(a, SB_OPT_trusted_proxy, s->proxies),
                           .engine = sb_cli_engine_opts(a, (int32_t)v[SB_OPT_ctx].i, 0),
                           .n_threads = sb_cli_threads(a),
+                          .power_pct = (int)v[SB_OPT_power].i,
                           .idle_unload_s = (double)v[SB_OPT_idle_unload].i,
                           .max_queue = (int32_t)v[SB_OPT_queue].i,
                           .max_connections = (int)v[SB_OPT_connections].i,

@@ -96,6 +96,7 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     SB_TRY(find_template(h, &template_text, err));
     SB_TRY(sb_cli_model_path(h->name, &h->path, err));
     SB_TRY(sb_cli_pool(a, &h->pool, err));
+    sb_rest_init(&h->rest, (int)a->v[SB_OPT_power].i, sb_pool_n_threads(h->pool));
     const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
     SB_TRY(sb_meter_open(&h->meter, &roots, err));
     const sb_ledger_opts lo = {.meter = h->meter};
@@ -145,6 +146,12 @@ sb_thinking sb_host_thinking(const sb_host *h)
     return v[SB_OPT_think].set      ? SB_THINKING_ON
            : v[SB_OPT_no_think].set ? SB_THINKING_OFF
                                     : SB_THINKING_DEFAULT;
+}
+
+int64_t sb_host_budget_uj(const sb_host *h)
+{
+    const sb_opt_value *v = &h->args->v[SB_OPT_max_energy];
+    return v->set ? (int64_t)(v->f * 1e6) : 0;
 }
 
 int32_t sb_host_stops(const sb_host *h, sb_str *out)

@@ -34,6 +34,8 @@ void sb_host_close(sb_host *h);
 sb_sampling sb_host_sampling(const sb_host *h, uint64_t i_turn);
 /* What the options say of thinking. */
 sb_thinking sb_host_thinking(const sb_host *h);
+/* The --max-energy-j of an answer in microjoules, 0: none. */
+int64_t sb_host_budget_uj(const sb_host *h);
 /* The --stop texts; out has room for SB_MAX_STOPS. */
 int32_t sb_host_stops(const sb_host *h, sb_str *out);
 /* SB_INVALID when --system is not UTF-8. */

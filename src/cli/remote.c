@@ -106,6 +106,15 @@ static bool error_line(const json_t *root, char *out, size_t out_bytes)
     return true;
 }
 
+/* Its word, and the detail where that word does not say all. */
+static sb_finish finish_of(const json_t *choice, const char *word)
+{
+    const char *detail = json_string_value(json_object_get(choice, "finish_detail"));
+    if (detail && strcmp(detail, sb_finish_word(SB_FINISH_ENERGY_BUDGET)) == 0)
+        return SB_FINISH_ENERGY_BUDGET;
+    return strcmp(word, "length") == 0 ? SB_FINISH_LENGTH : SB_FINISH_STOP;
+}
+
 static void take_event(call *c, const json_t *o)
 {
     char line[160];
@@ -123,7 +132,7 @@ static void take_event(call *c, const json_t *o)
     take_text(c, SB_OUTPUT_REASONING, json_object_get(delta, "reasoning_content"),
               &c->t->reasoning);
     take_text(c, SB_OUTPUT_CONTENT, json_object_get(delta, "content"), &c->t->content);
-    if (finish) c->t->finish = strcmp(finish, "length") == 0 ? SB_FINISH_LENGTH : SB_FINISH_STOP;
+    if (finish) c->t->finish = finish_of(choice, finish);
     take_usage(c->t, json_object_get(o, "usage"), json_object_get(o, "timings"));
 }
 
@@ -368,7 +377,8 @@ static void put_sampling(json_t *o, const sb_args *a, bool *ok)
                 {SB_OPT_presence_penalty, "presence_penalty", true},
                 {SB_OPT_frequency_penalty, "frequency_penalty", true},
                 {SB_OPT_seed, "seed", false},
-                {SB_OPT_n, "max_tokens", false}};
+                {SB_OPT_n, "max_tokens", false},
+                {SB_OPT_max_energy, "max_energy_j", true}};
     for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) {
         const sb_opt_value *v = &a->v[rows[i].opt];
         if (v->set)

@@ -2,6 +2,9 @@
  * setup.c - what run, perplexity, bench, tokenize and inspect have in common. */
 #include "cli/setup.h"
 
+#include "sobre.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -279,6 +279,7 @@ sb_status sb_models_new(sb_models **out, const sb_models_opts *o, sb_error *err)
     (void)pthread_cond_init(&m->changed, &attr);
     (void)pthread_condattr_destroy(&attr);
     sb_turnstile_init(&m->turnstile);
+    sb_rest_init(&m->rest, o->power_pct ? o->power_pct : 100, o->n_threads);
     const sb_status s = fill(m, err);
     if (s == SB_OK)
         *out = m;
@@ -321,6 +322,7 @@ void sb_models_free(sb_models *m)
         sb_free(e->what);
         sb_free(e);
     }
+    sb_rest_deinit(&m->rest);
     sb_turnstile_deinit(&m->turnstile);
     (void)pthread_cond_destroy(&m->changed);
     (void)pthread_mutex_destroy(&m->lock);

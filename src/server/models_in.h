@@ -49,6 +49,7 @@ struct sb_models {
     uint64_t sum_planned; /* of all in memory */
     int n_loaded;
     sb_turnstile turnstile;
+    sb_rest rest; /* of all models together */
 };
 
 /* models_load.c: the loader's thread. */

@@ -97,6 +97,18 @@ static void say(answer *a, sb_status s)
     sb_buf_clear(&a->out);
 }
 
+/* For keys that have a budget of a day. */
+static void put_budget(const answer *a)
+{
+    char text[32];
+    const sb_budget_state st = sb_server_budget(a->sv, &a->who);
+    if (st.limit_uj == 0) return;
+    (void)snprintf(text, sizeof text, "%.3f", (double)st.limit_uj / 1e6);
+    sb_x_header(a->x, "x-energy-budget-limit-j", text);
+    (void)snprintf(text, sizeof text, "%.3f", (double)st.left_uj / 1e6);
+    sb_x_header(a->x, "x-energy-budget-remaining-j", text);
+}
+
 static void on_begin(void *ctx, const sb_voice_facts *f, const sb_ask *ask)
 {
     answer *a = ctx;
@@ -111,6 +123,7 @@ static void on_begin(void *ctx, const sb_voice_facts *f, const sb_ask *ask)
     sb_x_header(a->x, "x-sobre-receipt", f->id); /* where a dialect's answers have no id */
     if (ask->nonce_removed) sb_x_header(a->x, "x-sobre-nonce-removed", ask->nonce_removed);
     if (a->stream) {
+        put_budget(a);
         sb_x_begin(a->x, 200, a->d->stream_type, (sb_str){a->d->ping, strlen(a->d->ping)}, PING_MS);
         a->begun = true;
     }
@@ -172,6 +185,7 @@ static sb_status keep(answer *a, sb_error *err)
 
 static void refuse(answer *a, const sb_wire_error *w)
 {
+    put_budget(a);
     sb_reply_error_as(a->x, a->d, w);
 }
 
@@ -180,6 +194,16 @@ static void refuse_error(answer *a, const sb_error *err)
     sb_wire_error w = {.err = *err};
     sb_wire_status(&w);
     refuse(a, &w);
+}
+
+/* For who reads no body; a stream's head went before anybody knew. */
+static void note_spent(answer *a, const sb_ask *ask, const sb_turn *turns)
+{
+    for (size_t i = 0; !a->begun && turns && i < ask->n_turns; i++)
+        if (turns[i].finish == SB_FINISH_ENERGY_BUDGET) {
+            sb_x_header(a->x, "x-sobre-finish", sb_finish_word(SB_FINISH_ENERGY_BUDGET));
+            return;
+        }
 }
 
 /* After the voice's last word. */
@@ -194,6 +218,7 @@ static void send_last(answer *a)
     } else if (a->stream) {
         sb_x_end(a->x);
     } else {
+        put_budget(a);
         sb_x_reply(a->x, 200, a->d->type, (sb_str){a->out.p, a->out.n});
     }
 }
@@ -220,6 +245,7 @@ static void on_end(void *ctx, const sb_ask *ask, const sb_turn *turns)
             sb_journal_end(a->sv->journal, &l);
         }
         say(a, SB_OK);
+        note_spent(a, ask, turns);
         send_last(a);
     } else if (a->broken) {
         send_last(a);

@@ -401,6 +401,29 @@ static bool take_quota(sb_run *r)
     return false;
 }
 
+/* The same for a day's energy: all turns of the key take from one pot. */
+static bool take_budget(sb_run *r)
+{
+    sb_budget_state st;
+    sb_energy_pot *pot = NULL;
+    sb_wire_error *w = &r->why;
+    const int64_t now_s = sb_db_now_ms() / 1000;
+    r->failed = sb_budget_begin(r->sv->budgets, r->who.owner, &r->who.budget, now_s, &pot, &st,
+                                &w->err) != SB_OK;
+    for (size_t i = 0; pot && i < r->ask.n_turns; i++)
+        r->ask.turns[i].pot = pot;
+    if (r->failed || !pot || st.left_uj > 0) return !r->failed;
+    r->failed = true;
+    w->status = 429;
+    w->code = "energy_budget";
+    w->retry_after_s = st.retry_s;
+    (void)SB_FAIL(&w->err, SB_BUSY,
+                  "this key may use %.3f J a day and has: the next day, of UTC, begins in %d s",
+                  (double)st.limit_uj / 1e6, st.retry_s);
+    atomic_fetch_add(&r->sv->metrics.n_refused_limit, 1);
+    return false;
+}
+
 static sb_status fill(sb_run *r, const sb_run_opts *o, sb_error *err)
 {
     const size_t n = r->ask.n_turns;
@@ -449,7 +472,7 @@ sb_status sb_run_begin(sb_run **out, sb_server *sv, sb_ask *ask, const sb_run_op
         r->why.status = 503;
         note_failure(r, &why);
         to_finish(r);
-    } else if (!take_quota(r)) {
+    } else if (!take_quota(r) || !take_budget(r)) {
         to_finish(r);
     } else {
         sb_models_want(sv->models, r->ask.model, sv->o.strict_models || is_ollama(&r->ask),

@@ -12,6 +12,7 @@
  * Errors      What a handler cannot do it tells the client: sb_reply_error(). */
 #ifndef SB_SERVER_SERVE_H
 #define SB_SERVER_SERVE_H
+#include "server/budget.h"
 #include "server/http/http.h"
 #include "server/quota.h"
 #include "server/wire/wire.h"
@@ -31,6 +32,7 @@ typedef struct sb_caller {
     bool may_pull_any; /* from anywhere, not from the catalogue alone: an admin key */
     int32_t priority;  /* 0 usual */
     sb_quota_limits limits;
+    sb_budget_limits budget;
 } sb_caller;
 
 /* ---- handlers ---- */
@@ -65,6 +67,8 @@ void sb_server_on_loop(sb_server *sv, sb_task *t);
 
 sb_db *sb_server_db(sb_server *sv);
 sb_models *sb_server_models(sb_server *sv);
+/* What the caller's key may use of energy today, and has left; limit 0: no limit. */
+sb_budget_state sb_server_budget(sb_server *sv, const sb_caller *who);
 /* Are there keys, so that a caller must have one? */
 bool sb_server_has_keys(sb_server *sv);
 /* False once the server drains: nothing long may begin. */

@@ -308,6 +308,7 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
     SB_TRY(sb_keyring_open(&sv->keyring, sv->db, err));
     SB_TRY(check_address(sv, out_usage, err));
     SB_TRY(sb_quotas_new(&sv->quotas, err));
+    SB_TRY(sb_budgets_new(&sv->budgets, &o->rates, sb_server_sum_of_day, sv, err));
     SB_TRY(sb_pulls_new(&sv->pulls, err));
     SB_TRY(sb_server_energy_open(sv, err));
     const sb_models_opts m = {.store = sv->store,
@@ -449,6 +450,7 @@ void sb_server_close(sb_server *sv)
     if (sv->wake_fd >= 0) (void)close(sv->wake_fd);
     sb_helper_close(sv->helper);
     sb_pulls_free(sv->pulls);
+    sb_budgets_free(sv->budgets);
     sb_quotas_free(sv->quotas);
     sb_keyring_close(sv->keyring);
     sb_db_close(sv->db);

@@ -51,6 +51,7 @@ struct sb_server {
     sb_models *models;
     sb_workers *workers;
     sb_quotas *quotas;
+    sb_budgets *budgets;
     sb_metrics metrics;
     sb_page *page;
     sb_journal *journal;
@@ -121,4 +122,6 @@ void sb_server_sum_flush(sb_server *sv);
 /* routes_receipts.c: makes the receipt of a request that is over, of all its turns that began. */
 void sb_server_receipt(sb_server *sv, int64_t owner, sb_str id, sb_str model, const sb_turn *turns,
                        size_t n);
+/* The shape of sb_budget_read; ctx: the server. What its key used in a day of UTC. */
+sb_status sb_server_sum_of_day(void *ctx, int64_t key, int64_t day, int64_t *out_uj, sb_error *err);
 #endif

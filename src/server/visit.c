@@ -137,12 +137,14 @@ static sb_str key_of(const sb_http_request *r)
 
 static sb_caller caller_of(const sb_key *k)
 {
-    sb_caller c = {.owner = k->id,
-                   .signed_in = true,
-                   .may_manage = k->admin,
-                   .may_pull_any = k->admin,
-                   .priority = k->priority,
-                   .limits = {.rpm = k->rpm, .tpm = k->tpm, .concurrent = k->concurrent}};
+    sb_caller c = {
+        .owner = k->id,
+        .signed_in = true,
+        .may_manage = k->admin,
+        .may_pull_any = k->admin,
+        .priority = k->priority,
+        .limits = {.rpm = k->rpm, .tpm = k->tpm, .concurrent = k->concurrent},
+        .budget = {.uj = k->day_uj, .co2e_ug = k->day_co2e_ug, .cost_nano = k->day_cost_nano}};
     memcpy(c.name, k->name, sizeof c.name < sizeof k->name ? sizeof c.name : sizeof k->name);
     return c;
 }
@@ -161,6 +163,11 @@ static sb_status identify(sb_server *sv, sb_str key, sb_caller *who, sb_error *e
     if (!key.p || sb_keyring_find(sv->keyring, key, &k, NULL) != SB_OK) return SB_OK;
     *who = caller_of(&k);
     return SB_OK;
+}
+
+sb_budget_state sb_server_budget(sb_server *sv, const sb_caller *who)
+{
+    return sb_budget_look(sv->budgets, who->owner, &who->budget, sb_db_now_ms() / 1000);
 }
 
 bool sb_server_has_keys(sb_server *sv)
@@ -249,7 +256,9 @@ static void say_cors(sb_x *x, sb_str origin)
     (void)snprintf(text, sizeof text, "%.*s", (int)origin.n, origin.p);
     sb_x_header(x, "Access-Control-Allow-Origin", text);
     sb_x_header(x, "Vary", "Origin");
-    sb_x_header(x, "Access-Control-Expose-Headers", "x-request-id, Retry-After");
+    sb_x_header(x, "Access-Control-Expose-Headers",
+                "x-request-id, Retry-After, x-energy-budget-limit-j, "
+                "x-energy-budget-remaining-j, x-sobre-finish");
 }
 
 static void say_preflight(sb_x *x)

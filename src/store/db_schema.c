@@ -66,7 +66,11 @@ static const char *const steps[] = {
     " rpm INTEGER NOT NULL, tpm INTEGER NOT NULL, concurrent INTEGER NOT NULL,"
     " priority INTEGER NOT NULL, created_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL,"
     " used_ms INTEGER NOT NULL) STRICT;"
-    "CREATE UNIQUE INDEX key_by_name ON key(name) WHERE revoked_ms = 0;"};
+    "CREATE UNIQUE INDEX key_by_name ON key(name) WHERE revoked_ms = 0;",
+
+    "ALTER TABLE key ADD COLUMN day_uj INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE key ADD COLUMN day_co2e_ug INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE key ADD COLUMN day_cost_nano INTEGER NOT NULL DEFAULT 0;"};
 
 const int sb_schema_version = (int)SB_ARRAY_LEN(steps);
 

@@ -28,6 +28,8 @@ typedef struct sb_key {
     int64_t rpm, tpm;   /* requests and tokens a minute; 0 = no limit */
     int32_t concurrent; /* answers at once; 0 = no limit */
     int32_t priority;   /* -100 to 100; greater goes first */
+    /* Of a day: microjoules, micrograms of CO2 equivalent, 10^-9 of a currency; 0 = no limit */
+    int64_t day_uj, day_co2e_ug, day_cost_nano;
     int64_t created_ms, revoked_ms;
     int64_t used_ms; /* 0 = never; to about an hour */
 } sb_key;

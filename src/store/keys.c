@@ -19,7 +19,7 @@ static const char head[] = "sk-sobre-";
 
 #define COLUMNS                                                                                    \
     "SELECT id, name, admin, rpm, tpm, concurrent, priority, created_ms, revoked_ms, used_ms,"     \
-    " sha256 FROM key "
+    " sha256, day_uj, day_co2e_ug, day_cost_nano FROM key "
 
 sb_key sb_key_read(sqlite3_stmt *st, char out_sha256[SB_SHA256_HEX_BYTES])
 {
@@ -31,7 +31,10 @@ sb_key sb_key_read(sqlite3_stmt *st, char out_sha256[SB_SHA256_HEX_BYTES])
                 .priority = sqlite3_column_int(st, 6),
                 .created_ms = sqlite3_column_int64(st, 7),
                 .revoked_ms = sqlite3_column_int64(st, 8),
-                .used_ms = sqlite3_column_int64(st, 9)};
+                .used_ms = sqlite3_column_int64(st, 9),
+                .day_uj = sqlite3_column_int64(st, 11),
+                .day_co2e_ug = sqlite3_column_int64(st, 12),
+                .day_cost_nano = sqlite3_column_int64(st, 13)};
     const sb_str name = sb_sql_text(st, 1), hash = sb_sql_text(st, 10);
     if (name.n < sizeof k.name && name.n) memcpy(k.name, name.p, name.n);
     k.revoked = k.revoked_ms != 0;
@@ -69,7 +72,7 @@ static sb_status check(const sb_key *k, sb_error *err)
                        "a key's name is of printing characters, no number, and begins with no '-'");
     if (k->rpm < 0 || k->rpm > SB_MAX_KEY_RATE || k->tpm < 0 || k->tpm > SB_MAX_KEY_RATE ||
         k->concurrent < 0 || k->concurrent > MOST_CONCURRENT || k->priority < -MOST_PRIORITY ||
-        k->priority > MOST_PRIORITY)
+        k->priority > MOST_PRIORITY || k->day_uj < 0 || k->day_co2e_ug < 0 || k->day_cost_nano < 0)
         return SB_FAIL(err, SB_INVALID, "a limit of the key is out of range");
     return SB_OK;
 }
@@ -85,10 +88,12 @@ static sb_status add(sb_db *db, const sb_key *k, const char *sha256, int64_t *ou
     if (n >= SB_MAX_KEYS) return SB_FAIL(err, SB_INVALID, "more than %d keys", SB_MAX_KEYS);
     SB_TRY(SB_SQL_RUN(db, err,
                       "INSERT INTO key(name, sha256, admin, rpm, tpm, concurrent, priority,"
-                      " created_ms, revoked_ms, used_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+                      " created_ms, revoked_ms, used_ms, day_uj, day_co2e_ug, day_cost_nano)"
+                      " VALUES(?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)",
                       sb_word(k->name), sb_word(sha256), sb_int(k->admin), sb_int(k->rpm),
                       sb_int(k->tpm), sb_int(k->concurrent), sb_int(k->priority),
-                      sb_int(k->created_ms)));
+                      sb_int(k->created_ms), sb_int(k->day_uj), sb_int(k->day_co2e_ug),
+                      sb_int(k->day_cost_nano)));
     *out_id = sqlite3_last_insert_rowid(db->sq);
     return SB_OK;
 }

@@ -50,6 +50,20 @@ void sb_ask_deinit(sb_ask *a)
     *a = (sb_ask){.opts = a->opts};
 }
 
+/* A budget of the request; its choices have equal parts of it. */
+static sb_status read_budget(sb_ask *a, sb_wire_error *w)
+{
+    static const double least_j = 1e-6, most_j = 1e9;
+    const sb_fields f = {.o = a->root, .path = "", .w = w};
+    double j = 0;
+    SB_TRY(sb_field_real(&f, "max_energy_j", least_j, most_j, &j));
+    if (j <= 0 || a->n_turns == 0) return SB_OK;
+    const int64_t each_uj = (int64_t)(j * 1e6 / (double)a->n_turns);
+    for (size_t i = 0; i < a->n_turns; i++)
+        a->turns[i].max_energy_uj = each_uj > 0 ? each_uj : 1;
+    return SB_OK;
+}
+
 static sb_status read_body(sb_ask *a, const sb_dialect *d, sb_str body, sb_wire_error *w)
 {
     SB_TRY(sb_wire_json(&a->root, body, w));
@@ -58,7 +72,8 @@ static sb_status read_body(sb_ask *a, const sb_dialect *d, sb_str body, sb_wire_
     a->dialect = d;
     a->keep_alive_s = NAN;
     SB_TRY(sb_fields_check(a, a->root, d->fields, "", w));
-    return d->parse(a, w);
+    SB_TRY(d->parse(a, w));
+    return read_budget(a, w);
 }
 
 sb_status sb_wire_read(sb_ask *a, const sb_dialect *d, sb_str body, sb_wire_error *w)

@@ -83,7 +83,8 @@ static void put_ids(sb_jw *w, const sb_voice *v, const sb_turn *t, size_t from, 
 static void put_stop(sb_jw *w, const sb_voice *v, int32_t i_choice, const sb_turn *t)
 {
     const int32_t hit = sb_voice_stop(v, i_choice, t);
-    const char *type = t->finish == SB_FINISH_LENGTH ? "limit" : "none";
+    const char *type =
+        t->finish == SB_FINISH_LENGTH || t->finish == SB_FINISH_ENERGY_BUDGET ? "limit" : "none";
     if (t->finish == SB_FINISH_STOP) type = hit >= 0 ? "word" : "eos";
     sb_jw_put_word(w, "stop_type", type);
     sb_jw_put_text(w, "stopping_word",

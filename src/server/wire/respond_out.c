@@ -130,6 +130,9 @@ sb_respond_end sb_respond_end_of(const sb_turn *t)
     case SB_FINISH_LENGTH:
         return (sb_respond_end){"incomplete", "incomplete", "response.incomplete",
                                 NULL,         NULL,         NULL};
+    case SB_FINISH_ENERGY_BUDGET:
+        return (sb_respond_end){"incomplete", "incomplete", "response.incomplete",
+                                NULL,         NULL,         detail};
     case SB_FINISH_CANCELLED:
         return (sb_respond_end){"cancelled",
                                 "incomplete",

@@ -124,6 +124,7 @@ const char *sb_finish_detail(sb_finish f, const char *word)
     case SB_FINISH_COUNT:
         return NULL;
     case SB_FINISH_CANCELLED:
+    case SB_FINISH_ENERGY_BUDGET:
     case SB_FINISH_ERROR:
     case SB_FINISH_NUMERIC_ERROR:
         break;

@@ -2,6 +2,7 @@
  * live_test.c - turns beside each other: the same words as alone, whoever else is there. */
 #include "chat/live.h"
 
+#include "base/clock.h"
 #include "tiny.h"
 
 #include <pthread.h>
@@ -25,7 +26,8 @@ static sb_meter *meter;
 static sb_ledger *ledger;
 static sb_chat *crowd, *alone;
 
-static sb_chat *open_chat(int32_t n_sessions, int32_t max_queue)
+static sb_chat *open_counted(int32_t n_sessions, int32_t max_queue,
+                             void (*on_step)(void *ctx, const sb_work_record *r), void *ctx)
 {
     sb_chat *c = NULL;
     sb_error err = {0};
@@ -37,10 +39,16 @@ static sb_chat *open_chat(int32_t n_sessions, int32_t max_queue)
                                        .n_rows = 64},
                             .pool = pool,
                             .ledger = ledger,
-                            .max_queue = max_queue};
+                            .max_queue = max_queue,
+                            .hooks = {.on_step = on_step, .ctx = ctx}};
 
     if (sb_chat_open(&c, path, &o, &err) != SB_OK) fail_msg("%s", err.msg);
     return c;
+}
+
+static sb_chat *open_chat(int32_t n_sessions, int32_t max_queue)
+{
+    return open_counted(n_sessions, max_queue, NULL, NULL);
 }
 
 static int open_all(void **state)
@@ -78,6 +86,7 @@ typedef struct told {
     sb_finish finish;
     sb_status status;
     int64_t energy_uj;
+    uint64_t cpu_ns;
     bool is_over;
 } told;
 
@@ -108,6 +117,7 @@ static void on_end(void *ctx, sb_turn *turn, const sb_error *err)
     t->status = err ? err->code : SB_OK;
     t->finish = turn->finish;
     t->energy_uj = turn->energy.energy_uj;
+    t->cpu_ns = turn->energy.cpu_ns;
     t->n_ids = (int32_t)turn->ids.n;
     for (int32_t i = 0; i < t->n_ids && i < 256; i++)
         t->ids[i] = turn->ids.v[i];
@@ -253,12 +263,111 @@ static void a_full_queue_is_busy(void **state)
     sb_chat_close(crowd);
 }
 
+/* ---- budgets of energy ---- */
+
+/* The process's time between steps: what one step may have cost at most. */
+typedef struct steps {
+    uint64_t last_ns, most_ns;
+} steps;
+
+static void on_step(void *ctx, const sb_work_record *r)
+{
+    steps *s = ctx;
+    const uint64_t now = sb_process_cpu_ns();
+    (void)r;
+    if (s->last_ns && now - s->last_ns > s->most_ns) s->most_ns = now - s->last_ns;
+    s->last_ns = now;
+}
+
+static void run_one(told *t, const sb_turn_request *r)
+{
+    init_told(t);
+    begin(t, r, 1);
+    wait_for(t);
+    sb_live_release(t->live);
+}
+
+/* Some steps for half of the energy, with the words of the whole answer as far as it goes; more
+ * than asked for by one step at most. One so small that the prompt takes it says nothing. */
+static void a_budget_ends_an_answer(void **state)
+{
+    (void)state;
+    static told whole, half, none, much;
+    char text[128];
+    steps seen = {0};
+    crowd = open_counted(2, 8, on_step, &seen);
+    assert_int_equal(sb_chat_start(crowd, NULL), SB_OK);
+    sb_turn_request r = ask(1, text, sizeof text);
+    r.max_tokens = 180;
+    run_one(&whole, &r);
+    assert_int_equal(whole.finish, SB_FINISH_LENGTH);
+    sb_chat_forget(crowd, 0);
+    seen = (steps){0};
+    r.max_energy_uj = whole.energy_uj / 2;
+    run_one(&half, &r);
+    assert_int_equal(half.finish, SB_FINISH_ENERGY_BUDGET);
+    assert_in_range(half.n_ids, 1, whole.n_ids - 1);
+    assert_memory_equal(half.ids, whole.ids, (size_t)half.n_ids * sizeof *half.ids);
+    assert_true(half.energy_uj >= r.max_energy_uj);
+    /* What a nanosecond of this process costs, from the whole answer; twice for what is not steps.
+     * */
+    const double uj_a_ns = (double)whole.energy_uj / (double)whole.cpu_ns;
+    assert_true((double)(half.energy_uj - r.max_energy_uj) <=
+                2 * uj_a_ns * (double)seen.most_ns + 50);
+    r.max_energy_uj = 1;
+    run_one(&none, &r);
+    assert_int_equal(none.finish, SB_FINISH_ENERGY_BUDGET);
+    assert_int_equal(none.n_ids, 0);
+    r.max_energy_uj = 1000 * whole.energy_uj;
+    run_one(&much, &r);
+    assert_int_equal(much.finish, SB_FINISH_LENGTH);
+    assert_int_equal(much.n_ids, whole.n_ids);
+    sb_chat_close(crowd);
+}
+
+/* All who share a pot end when it is empty; who does not goes on, with its own words. */
+static void a_pot_is_shared(void **state)
+{
+    (void)state;
+    static told t[4], alone_one;
+    static char text[4][128];
+    sb_energy_pot pot;
+    steps seen = {0};
+    crowd = open_counted(4, 8, on_step, &seen);
+    assert_int_equal(sb_chat_start(crowd, NULL), SB_OK);
+    sb_turn_request r[4];
+    r[3] = ask(3, text[3], sizeof text[3]);
+    r[3].max_tokens = 180;
+    run_one(&alone_one, &r[3]);
+    sb_chat_forget(crowd, 0);
+    atomic_init(&pot.left_uj, alone_one.energy_uj / 2);
+    for (int32_t i = 0; i < 4; i++) {
+        init_told(&t[i]);
+        r[i] = ask(i, text[i], sizeof text[i]);
+        r[i].max_tokens = 180;
+        if (i < 3) r[i].pot = &pot;
+        begin(&t[i], &r[i], 1);
+    }
+    for (int32_t i = 0; i < 4; i++) {
+        wait_for(&t[i]);
+        assert_int_equal(t[i].finish, i < 3 ? SB_FINISH_ENERGY_BUDGET : SB_FINISH_LENGTH);
+        sb_live_release(t[i].live);
+    }
+    assert_int_equal(t[3].n_ids, alone_one.n_ids);
+    assert_memory_equal(t[3].ids, alone_one.ids, 180 * sizeof *t[3].ids);
+    /* What was taken out is what the three of them used. */
+    const int64_t used = t[0].energy_uj + t[1].energy_uj + t[2].energy_uj;
+    assert_int_equal(alone_one.energy_uj / 2 - used, atomic_load(&pot.left_uj));
+    assert_true(atomic_load(&pot.left_uj) <= 0);
+    sb_chat_close(crowd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(alone_and_in_a_crowd),
-        cmocka_unit_test(every_turn_ends_once),
-        cmocka_unit_test(a_full_queue_is_busy),
+        cmocka_unit_test(alone_and_in_a_crowd), cmocka_unit_test(every_turn_ends_once),
+        cmocka_unit_test(a_full_queue_is_busy), cmocka_unit_test(a_budget_ends_an_answer),
+        cmocka_unit_test(a_pot_is_shared),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -96,6 +96,7 @@ char *rig_ask_text(const sb_ask *a)
     sb_jw_put_bool(&w, "want_progress", a->want_progress);
     sb_jw_put_bool(&w, "has_seed", a->has_seed);
     sb_jw_put_bool(&w, "ignore_eos", a->ignore_eos);
+    sb_jw_put_int(&w, "max_energy_uj", a->n_turns ? a->turns[0].max_energy_uj : 0);
     sb_jw_put_bool(&w, "echo", a->echo);
     sb_jw_put_bool(&w, "timings", a->timings);
     sb_jw_put_bool(&w, "want_ids", a->want_ids);

@@ -14,7 +14,14 @@
 
 static sb_key add_key(sb_db *db, const char *name, char text[SB_KEY_TEXT_BYTES])
 {
-    sb_key want = {.rpm = 60, .tpm = 1000, .concurrent = 2, .priority = -5}, key = {0};
+    sb_key want = {.rpm = 60,
+                   .tpm = 1000,
+                   .concurrent = 2,
+                   .priority = -5,
+                   .day_uj = INT64_C(5000000000001),
+                   .day_co2e_ug = 7,
+                   .day_cost_nano = 9},
+           key = {0};
     snprintf(want.name, sizeof want.name, "%s", name);
     OK(sb_key_add(db, &want, text, &key, WHY));
     return key;
@@ -41,6 +48,8 @@ static void a_key_is_shown_once_and_found_again(void **state)
     OK(sb_keyring_find(ring, str(text), &found, WHY));
     assert_true(found.id == k.id && found.rpm == 60 && found.tpm == 1000);
     assert_true(found.concurrent == 2 && found.priority == -5 && !found.admin);
+    assert_true(found.day_uj == INT64_C(5000000000001) && found.day_co2e_ug == 7 &&
+                found.day_cost_nano == 9);
     assert_string_equal(found.name, "Ana's laptop");
     // Neither the key nor its random part stands in the file or the log.
     const char *const files[] = {r->file, r->log};
@@ -156,6 +165,9 @@ static void bad_keys_are_refused(void **state)
         if (sb_key_add(r->db, &want, text, &out, NULL) != SB_INVALID) fail_msg("%s", names[i]);
     }
     const sb_key odd[] = {{.name = "n", .rpm = -1},
+                          {.name = "n", .day_uj = -1},
+                          {.name = "n", .day_co2e_ug = -1},
+                          {.name = "n", .day_cost_nano = -1},
                           {.name = "n", .tpm = SB_MAX_KEY_RATE + 1},
                           {.name = "n", .concurrent = -1},
                           {.name = "n", .priority = 101}};

@@ -221,7 +221,10 @@ static void make_old(room *r, int version, int n_messages)
 {
     static const char *const undo[] = {
         "", "DROP TABLE response; DROP TABLE sum; DROP TABLE key; PRAGMA user_version = 1;",
-        "DROP TABLE key; PRAGMA user_version = 2;", ""};
+        "DROP TABLE key; PRAGMA user_version = 2;",
+        "ALTER TABLE key DROP COLUMN day_cost_nano; ALTER TABLE key DROP COLUMN day_co2e_ug;"
+        "ALTER TABLE key DROP COLUMN day_uj; PRAGMA user_version = 3;",
+        ""};
     char command[160], id[SB_DB_ID_BYTES];
     snprintf(command, sizeof command, "rm -rf %s", r->home);
     assert_int_equal(system(command), 0);

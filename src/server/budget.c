@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * budget.c - a list of pots, one for each key that has a limit and was seen.
+ *
+ * The day's sum is read once a day and key, for the answers since then are in the pot already: what
+ * waits to be written, what is being written and what still runs need not be told apart. */
+#include "server/budget.h"
+
+#include "base/alloc.h"
+
+#include <pthread.h>
+
+__extension__ typedef __int128 wide;
+
+enum { DAY_S = 86400 };
+
+typedef struct pot {
+    struct pot *next;
+    int64_t key, day;
+    sb_energy_pot pot;
+} pot;
+
+struct sb_budgets {
+    pthread_mutex_t lock; /* guards the list, and the filling of pots */
+    pot *first;
+    sb_budget_rates rates;
+    sb_budget_read read;
+    void *ctx;
+};
+
+sb_status sb_budgets_new(sb_budgets **out, const sb_budget_rates *rates, sb_budget_read read,
+                         void *ctx, sb_error *err)
+{
+    sb_budgets *b = sb_calloc(1, sizeof *b);
+    if (!b) return SB_FAIL(err, SB_NO_MEMORY, "budgets: out of memory");
+    (void)pthread_mutex_init(&b->lock, NULL);
+    b->rates = *rates;
+    b->read = read;
+    b->ctx = ctx;
+    *out = b;
+    return SB_OK;
+}
+
+void sb_budgets_free(sb_budgets *b)
+{
+    if (!b) return;
+    for (pot *p = b->first, *next; p; p = next) {
+        next = p->next;
+        sb_free(p);
+    }
+    (void)pthread_mutex_destroy(&b->lock);
+    sb_free(b);
+}
+
+/* n units of which a kilowatt-hour, 3.6e12 microjoules, makes per_kwh. */
+static int64_t uj_of(int64_t n, int64_t per_kwh)
+{
+    const wide uj = (wide)n * INT64_C(3600000000000) / per_kwh;
+    return uj > INT64_MAX ? INT64_MAX : uj < 1 ? 1 : (int64_t)uj;
+}
+
+int64_t sb_budget_day_uj(const sb_budget_limits *l, const sb_budget_rates *rates)
+{
+    int64_t least = l->uj > 0 ? l->uj : INT64_MAX;
+    if (l->co2e_ug > 0 && rates->mg_per_kwh > 0) {
+        const int64_t uj = uj_of(l->co2e_ug, 1000 * rates->mg_per_kwh);
+        if (uj < least) least = uj;
+    }
+    if (l->cost_nano > 0 && rates->nano_per_kwh > 0) {
+        const int64_t uj = uj_of(l->cost_nano, rates->nano_per_kwh);
+        if (uj < least) least = uj;
+    }
+    return least == INT64_MAX ? 0 : least;
+}
+
+/* Lock held. */
+static pot *find(const sb_budgets *b, int64_t key)
+{
+    pot *p = b->first;
+    while (p && p->key != key)
+        p = p->next;
+    return p;
+}
+
+static sb_budget_state state_of(const pot *p, int64_t limit_uj, int64_t now_s)
+{
+    const int64_t left = p ? (int64_t)atomic_load(&p->pot.left_uj) : limit_uj;
+    return (sb_budget_state){.limit_uj = limit_uj,
+                             .left_uj = left > 0 ? left : 0,
+                             .retry_s = DAY_S - (int)(now_s % DAY_S)};
+}
+
+/* Lock held: the key's pot, filled for the day. */
+static sb_status fill(sb_budgets *b, int64_t key, int64_t limit_uj, int64_t day, pot **out,
+                      sb_error *err)
+{
+    pot *p = find(b, key);
+    if (p && p->day == day) {
+        *out = p;
+        return SB_OK;
+    }
+    int64_t used = 0;
+    SB_TRY(b->read(b->ctx, key, day, &used, err));
+    if (!p) {
+        p = sb_calloc(1, sizeof *p);
+        if (!p) return SB_FAIL(err, SB_NO_MEMORY, "budgets: out of memory");
+        p->key = key;
+        p->next = b->first;
+        b->first = p;
+    }
+    p->day = day;
+    atomic_store(&p->pot.left_uj, used < limit_uj ? limit_uj - used : 0);
+    *out = p;
+    return SB_OK;
+}
+
+sb_status sb_budget_begin(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s,
+                          sb_energy_pot **out_pot, sb_budget_state *out_state, sb_error *err)
+{
+    const int64_t limit = sb_budget_day_uj(l, &b->rates);
+    pot *p = NULL;
+    *out_pot = NULL;
+    *out_state = (sb_budget_state){0};
+    if (limit == 0) return SB_OK;
+    (void)pthread_mutex_lock(&b->lock);
+    const sb_status s = fill(b, key, limit, now_s / DAY_S, &p, err);
+    (void)pthread_mutex_unlock(&b->lock);
+    SB_TRY(s);
+    *out_pot = &p->pot;
+    *out_state = state_of(p, limit, now_s);
+    return SB_OK;
+}
+
+sb_budget_state sb_budget_look(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s)
+{
+    const int64_t limit = sb_budget_day_uj(l, &b->rates);
+    if (limit == 0) return (sb_budget_state){0};
+    (void)pthread_mutex_lock(&b->lock);
+    const pot *p = find(b, key);
+    const sb_budget_state st =
+        p && p->day == now_s / DAY_S ? state_of(p, limit, now_s) : (sb_budget_state){0};
+    (void)pthread_mutex_unlock(&b->lock);
+    return st;
+}
