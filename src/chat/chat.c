@@ -53,6 +53,9 @@ static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, 
     if (eo.n_rows > eo.n_ctx) eo.n_rows = eo.n_ctx;
     SB_TRY(sb_prompter_init(&c->prompter, c->model, o->template_text, err));
     SB_TRY(sb_engine_new(&c->engine, c->model, o->pool, &eo, err));
+    const sb_governor_turns turns = {o->hooks.enter, o->hooks.leave, o->hooks.ctx};
+    if (o->governor && eo.n_decode_threads == 0)
+        SB_TRY(sb_governor_choose(o->governor, c->engine, &turns, err));
     SB_TRY(sb_replay_new(&c->replay, SB_MAX_REPLAY_BYTES, err));
     c->n_ctx = eo.n_ctx;
     c->ledger = o->ledger;

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/ids.h"
 #include "base/pool.h"
+#include "chat/governor.h"
 #include "energy/ledger.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
@@ -52,6 +53,9 @@ typedef struct sb_chat_opts {
     sb_engine_opts engine; /* n_ctx 0: the model's own, at most SB_CHAT_CTX */
     sb_pool *pool;
     sb_ledger *ledger; /* or NULL: no energy */
+    sb_rest *rest;     /* or NULL: none; borrowed */
+    sb_governor
+        *governor; /* chooses the threads that decode, unless the engine's options do; or NULL */
     int32_t max_queue; /* turns that may wait; 0: 1 */
     sb_chat_step_hooks hooks;
     sb_str template_text;    /* a chat template to use instead of the model's own, or empty */

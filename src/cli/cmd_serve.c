@@ -136,8 +136,13 @@ sb_status sb_cmd_serve(const sb_cli *c, sb_error *err)
     SB_TRY(sb_helper_fork(&s.o.helper, &child, err));
     if (child) be_helper(s.o.helper);
     (void)unsetenv("HF_TOKEN"); /* the helper's alone */
-    sb_status st = sb_server_open(&sv, &s.o, c->usage, err);
+    sb_status st = sb_cli_governor(c->args, &s.o.governor, err);
+    if (st == SB_OK)
+        st = sb_server_open(&sv, &s.o, c->usage, err);
+    else
+        sb_helper_close(s.o.helper);
     if (st == SB_OK) st = sb_server_run(sv, err);
     sb_server_close(sv);
+    sb_governor_close(s.o.governor);
     return st;
 }

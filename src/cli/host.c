@@ -28,6 +28,9 @@ void sb_host_init(sb_host *h, const sb_args *a)
 void sb_host_close(sb_host *h)
 {
     sb_chat_close(h->chat);
+    sb_rest_deinit(&h->rest);
+    sb_stop_keep_governor(NULL);
+    sb_governor_close(h->governor);
     sb_ledger_close(h->ledger);
     sb_meter_close(h->meter);
     sb_pool_free(h->pool);
@@ -101,13 +104,19 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     SB_TRY(sb_meter_open(&h->meter, &roots, err));
     const sb_ledger_opts lo = {.meter = h->meter};
     SB_TRY(sb_ledger_open(&h->ledger, &lo, err));
+    SB_TRY(sb_cli_governor(a, &h->governor, err));
+    sb_stop_keep_governor(h->governor);
     const int32_t n_ctx = (int32_t)a->v[SB_OPT_ctx].i; /* 0: the model's own */
     sb_engine_opts eo = sb_cli_engine_opts(a, n_ctx, SB_MAX_BATCH_ROWS);
     eo.on_pack = show_pack;
     eo.pack_ctx = h;
     SB_TRY(sb_cli_pack_cache(a, h->name, &h->record, &eo, err));
-    const sb_chat_opts o = {
-        .engine = eo, .pool = h->pool, .ledger = h->ledger, .template_text = template_text};
+    const sb_chat_opts o = {.engine = eo,
+                            .pool = h->pool,
+                            .ledger = h->ledger,
+                            .rest = &h->rest,
+                            .governor = h->governor,
+                            .template_text = template_text};
     sb_bar_begin(&h->bar, "loading", SB_BAR_BYTES);
     const sb_status s = sb_chat_open(&h->chat, h->path.p, &o, err);
     sb_bar_end(&h->bar);

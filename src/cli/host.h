@@ -19,6 +19,8 @@ typedef struct sb_host {
     sb_pool *pool;
     sb_meter *meter;
     sb_ledger *ledger;
+    sb_rest rest;
+    sb_governor *governor;
     sb_chat *chat;
     sb_bar bar; /* of what takes long: packing, then each long prompt */
     uint64_t begin_ns, ready_ns;

@@ -57,7 +57,7 @@ sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_row
         .weights = (sb_weights)v[SB_OPT_weights].i, /* in the option's order */
         .memory_bytes = memory_left(),
         .cap = v[SB_OPT_cpu].set ? (sb_level)v[SB_OPT_cpu].i : (sb_level)(SB_LEVEL_COUNT - 1),
-        .eco = v[SB_OPT_eco].set,
+        .n_decode_threads = v[SB_OPT_eco].set ? 1 : 0,
         .n_ctx = n_ctx,
         .n_sessions = 1,
         .n_rows = n_rows,
@@ -81,6 +81,25 @@ static void say_note(void *ctx, const char *line)
 {
     (void)ctx;
     sb_term_say("%s", line);
+}
+
+sb_status sb_cli_governor(const sb_args *a, sb_governor **out, sb_error *err)
+{
+    char path[SB_MAX_PATH_BYTES], version[32];
+    sb_store *store = NULL;
+    *out = NULL;
+    if (a->v[SB_OPT_governor].i == 0) return SB_OK;
+    SB_TRY(sb_store_open(&store, NULL, err));
+    (void)snprintf(path, sizeof path, "%s/governor", sb_store_home(store));
+    sb_store_close(store);
+    (void)snprintf(version, sizeof version, "%d.%d.%d", SOBRE_VERSION_MAJOR, SOBRE_VERSION_MINOR,
+                   SOBRE_VERSION_PATCH);
+    const sb_governor_opts o = {.roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")},
+                                .path = path,
+                                .version = version,
+                                .latency_ms = a->v[SB_OPT_latency].f,
+                                .say = say_note};
+    return sb_governor_open(out, &o, err);
 }
 
 bool sb_cli_wants_pack_cache(const sb_args *a)

@@ -5,6 +5,7 @@
 #ifndef SB_CLI_SETUP_H
 #define SB_CLI_SETUP_H
 #include "base/pool.h"
+#include "chat/governor.h"
 #include "cli/cli.h"
 #include "engine/engine.h"
 
@@ -16,6 +17,8 @@ int sb_cli_threads(const sb_args *a);
 sb_status sb_cli_pool(const sb_args *a, sb_pool **out, sb_error *err) SB_MUST_USE;
 /* Engine options with one session; n_ctx and n_rows as given. */
 sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_rows);
+/* The governor --governor auto asks for, or *out NULL; the file of its sweeps lies in the store. */
+sb_status sb_cli_governor(const sb_args *a, sb_governor **out, sb_error *err) SB_MUST_USE;
 bool sb_cli_wants_pack_cache(const sb_args *a);
 /* The file of packed weights of model `what`, where --pack-cache or SOBRE_PACK_CACHE asks for it;
  * record: what was recorded of the model, borrowed by *o. */

@@ -14,6 +14,7 @@ static atomic_bool must_end; /* asked by something else than an interrupt */
 static atomic_bool window_changed;
 static volatile sig_atomic_t has_modes; /* set last: modes are whole when it is */
 static struct termios modes_before;
+static const sb_governor *_Atomic governor;
 
 static void ask(int signal_number)
 {
@@ -22,6 +23,7 @@ static void ask(int signal_number)
     if (n_asked < 3) n_asked++;
     if (n_asked < 3) return;
     if (has_modes) (void)tcsetattr(STDIN_FILENO, TCSANOW, &modes_before);
+    sb_governor_restore(atomic_load(&governor));
     _exit(SB_EXIT_INTERRUPTED);
 }
 
@@ -44,6 +46,11 @@ void sb_stop_keep_terminal(const struct termios *modes)
 {
     modes_before = *modes;
     has_modes = 1;
+}
+
+void sb_stop_keep_governor(const sb_governor *g)
+{
+    atomic_store(&governor, g);
 }
 
 void sb_stop_watch_window(void)

@@ -8,6 +8,7 @@
 #ifndef SB_CLI_STOP_H
 #define SB_CLI_STOP_H
 #include "base/base.h"
+#include "chat/governor.h"
 
 #include <stdatomic.h>
 #include <termios.h>
@@ -15,6 +16,8 @@
 void sb_stop_start(void);
 /* True once somebody asked. */
 const atomic_bool *sb_stop_flag(void);
+/* Puts its frequencies back, should a third signal end the program at once; NULL: none. */
+void sb_stop_keep_governor(const sb_governor *g);
 /* ctx is not used: the shape is that of the rooms' `cancelled` hooks. */
 bool sb_stop_asked(void *ctx);
 

@@ -233,6 +233,7 @@ sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const
     e->pool = pool;
     e->opts = *o;
     e->n_threads = sb_pool_n_threads(pool);
+    sb_engine_set_decode_threads(e, o->n_decode_threads);
     const sb_status s = open_engine(e, err);
     if (s == SB_OK)
         *out = e;
@@ -251,6 +252,16 @@ void sb_engine_free(sb_engine *e)
     sb_pack_cache_close(e->cache);
     free_tables(e);
     sb_free(e);
+}
+
+void sb_engine_set_decode_threads(sb_engine *e, int n)
+{
+    e->n_few = n < 1 || n > e->n_threads ? e->n_threads : n;
+}
+
+int sb_engine_n_threads(const sb_engine *e)
+{
+    return e->n_threads;
 }
 
 sb_level sb_engine_level(const sb_engine *e)

@@ -45,7 +45,8 @@ typedef struct sb_engine_opts {
     uint64_t memory_bytes; /* for AUTO: what the engine may take; 0: nine tenths of what the
                               machine, or this process's group, has free */
     sb_level cap;          /* strongest kernel level to use */
-    bool eco;              /* steps that only decode take one thread: longer, with less CPU time */
+    int n_decode_threads;  /* for steps that only decode, 0: all; fewer take longer, with less CPU
+                              time */
     int32_t n_ctx;         /* positions one session may hold, 1..SB_MAX_CTX */
     int32_t n_sessions;    /* open at once, 1..SB_MAX_SESSIONS */
     int32_t n_rows;        /* rows of one step, 1..SB_MAX_BATCH_ROWS */
@@ -88,6 +89,10 @@ void sb_engine_free(sb_engine *e);
 sb_level sb_engine_level(const sb_engine *e);
 /* What keys and values are kept as; never SB_KV_AUTO. */
 sb_kv_type sb_engine_kv(const sb_engine *e);
+/* What n_decode_threads says from the next step on; between steps. */
+void sb_engine_set_decode_threads(sb_engine *e, int n);
+/* Of its pool. */
+int sb_engine_n_threads(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);
 /* True when the weights are not packed. */
 bool sb_engine_is_mapped(const sb_engine *e);

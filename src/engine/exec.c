@@ -353,8 +353,12 @@ void sb_engine_exec(sb_engine *e)
         atomic_store_explicit(&e->next[i], 0, memory_order_relaxed);
     atomic_store(&e->broken, false);
     atomic_store(&e->unread, false);
-    if (e->n_now == 1)
-        sb_pool_run_alone(e->pool, exec_thread, e);
-    else
+    if (e->n_now == e->n_threads) {
         sb_pool_run(e->pool, exec_thread, e);
+    } else if (e->n_now == 1) {
+        sb_pool_run_alone(e->pool, exec_thread, e);
+    } else {
+        sb_pool_set_few(e->pool, e->n_now); /* nothing, unless another engine had the pool */
+        sb_pool_run_few(e->pool, exec_thread, e);
+    }
 }

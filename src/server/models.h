@@ -25,10 +25,12 @@ typedef struct sb_models_opts {
     size_t n_given;
     sb_engine_opts engine; /* n_ctx, n_sessions 0: chosen for each model; n_rows 0: usual */
     int n_threads;
-    uint64_t max_mem;     /* bytes; 0: what the machine has free */
-    double idle_unload_s; /* 0: models stay */
-    int32_t max_queue;    /* of one model */
-    sb_ledger *ledger;    /* of the one meter; NULL: no energy */
+    uint64_t max_mem;      /* bytes; 0: what the machine has free */
+    double idle_unload_s;  /* 0: models stay */
+    int32_t max_queue;     /* of one model */
+    sb_ledger *ledger;     /* of the one meter; NULL: no energy */
+    sb_governor *governor; /* or NULL; the loader's from sb_models_start() on */
+    int power_pct;         /* of the processors' time that steps may take, 1..100; 0: 100 */
     /* On the loader's thread, for logs; may be NULL. */
     void (*on_loaded)(void *ctx, const char *id, uint64_t load_ns, uint64_t bytes,
                       int32_t n_streams);

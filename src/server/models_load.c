@@ -258,6 +258,8 @@ static sb_status open_chat(sb_held *e, const char *path, const char *pulled_as, 
         .engine = eo,
         .pool = *pool,
         .ledger = m->o.ledger,
+        .rest = &m->rest,
+        .governor = m->o.governor,
         .max_queue = m->o.max_queue,
         .hooks = {.enter = enter_step, .leave = leave_step, .ctx = &m->turnstile}};
     SB_TRY(sb_chat_open(chat, path, &o, err));

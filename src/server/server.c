@@ -316,6 +316,8 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
                               .n_given = o->n_models,
                               .engine = o->engine,
                               .n_threads = o->n_threads,
+                              .power_pct = o->power_pct,
+                              .governor = o->governor,
                               .max_mem = o->max_mem,
                               .idle_unload_s = o->idle_unload_s,
                               .max_queue = 4 * o->max_queue + 64, /* choices; runs are counted */

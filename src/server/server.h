@@ -29,8 +29,11 @@ typedef struct sb_server_opts {
     size_t n_allow_hosts, n_allow_origins, n_trusted_proxies;
     sb_engine_opts engine; /* precision, kv, cap; n_ctx and n_sessions 0: chosen */
     int n_threads;
-    uint64_t max_mem;     /* bytes, 0: what the machine has free */
-    double idle_unload_s; /* 0: never */
+    sb_governor *governor; /* or NULL: every thread decodes; borrowed */
+    sb_budget_rates rates; /* for keys that have a limit in grams or money */
+    int power_pct;         /* of the processors' time that steps may take; 0: 100 */
+    uint64_t max_mem;      /* bytes, 0: what the machine has free */
+    double idle_unload_s;  /* 0: never */
     int32_t max_queue;
     int max_connections; /* 0: usual */
     double grace_s;

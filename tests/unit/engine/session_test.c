@@ -217,16 +217,16 @@ static void broken_numbers_are_an_error(void **state)
 }
 
 /* A prompt, then tokens one by one: the logits after each, and the threads that computed them. */
-static void run_eco(bool eco, float *logits, int32_t n_threads[4])
+static void run_few(int n_decode, float *logits, int32_t n_threads[4])
 {
     sb_rig r;
     sb_error err = {0};
     sb_engine_opts o = sb_rig_opts(100);
-    o.eco = eco;
+    o.n_decode_threads = n_decode;
     int32_t ids[43];
     sb_rig_ids(ids, 43, 700, 6);
     sb_session *s = NULL;
-    if (sb_rig_open(&r, path, 2, &o, &err) != SB_OK) fail_msg("%s", err.msg);
+    if (sb_rig_open(&r, path, 4, &o, &err) != SB_OK) fail_msg("%s", err.msg);
     assert_int_equal(sb_session_open(&s, r.engine, 1, &err), SB_OK);
     for (int i = 0; i < 4; i++) {
         const sb_span a = {.s = s,
@@ -237,22 +237,26 @@ static void run_eco(bool eco, float *logits, int32_t n_threads[4])
         assert_int_equal(sb_engine_step(r.engine, &a, 1, &err), SB_OK);
         memcpy(logits + (size_t)i * 700, sb_engine_logits(r.engine, 0, 0), 700 * sizeof *logits);
         n_threads[i] = sb_engine_record(r.engine)->n_threads;
+        if (i == 2) sb_engine_set_decode_threads(r.engine, 0);
     }
     sb_session_close(s);
     sb_rig_close(&r);
 }
 
-static void eco_decodes_on_one_thread(void **state)
+/* The prompt by all, tokens by as many as were asked for, and by all again once that is undone. */
+static void few_threads_decode(void **state)
 {
     (void)state;
-    static float all[4 * 700], one[4 * 700];
-    int32_t n_all[4], n_one[4];
-    run_eco(false, all, n_all);
-    run_eco(true, one, n_one);
-    assert_memory_equal(all, one, sizeof all);
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(n_all[i], 2);
-        assert_int_equal(n_one[i], i == 0 ? 2 : 1);
+    static float all[4 * 700], few[4 * 700];
+    int32_t n_all[4], n_few[4];
+    run_few(0, all, n_all);
+    for (int n = 1; n <= 3; n++) {
+        run_few(n, few, n_few);
+        assert_memory_equal(all, few, sizeof all);
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(n_all[i], 4);
+            assert_int_equal(n_few[i], i == 1 || i == 2 ? n : 4);
+        }
     }
 }
 
@@ -265,7 +269,7 @@ int main(void)
         cmocka_unit_test(steps_allocate_nothing_and_tell_who_worked),
         cmocka_unit_test(memory_is_planned_by_the_code_that_takes_it),
         cmocka_unit_test(broken_numbers_are_an_error),
-        cmocka_unit_test(eco_decodes_on_one_thread),
+        cmocka_unit_test(few_threads_decode),
     };
     return cmocka_run_group_tests(tests, make_model, drop_model);
 }
