@@ -145,7 +145,7 @@ static sb_status load(sb_receipt_keys *k, sb_error *err)
 {
     char pem[PEM_BYTES];
     size_t n = 0;
-    struct stat st;
+    struct stat st = {0};
     unsigned char raw[SB_RECEIPT_KEY_BYTES];
     char id[SB_RECEIPT_KEY_ID_BYTES];
     SB_TRY(read_file(k->private_path, pem, &n, &st, err));
