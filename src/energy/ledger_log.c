@@ -349,11 +349,6 @@ sb_status sb_ledger_log_tick(sb_ledger_log *l, const sb_tick *t, sb_error *err)
     return s;
 }
 
-bool sb_ledger_log_on_tick(void *log, const sb_tick *t)
-{
-    return sb_ledger_log_tick(log, t, NULL) == SB_OK;
-}
-
 /* ---- receipts ---- */
 
 /* What ticks gave the owners. An energy below that is raised to it: the ticks are written. One that

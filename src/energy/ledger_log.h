@@ -46,8 +46,6 @@ uint64_t sb_ledger_log_last_owner(const sb_ledger_log *l);
 sb_status sb_ledger_log_start(sb_ledger_log *l, sb_meter *m, sb_error *err) SB_MUST_USE;
 /* Writes a tick; the meter's raw readings must be those it closed with. */
 sb_status sb_ledger_log_tick(sb_ledger_log *l, const sb_tick *t, sb_error *err) SB_MUST_USE;
-/* The same as sb_ledger_opts.on_tick; ctx: the log. */
-bool sb_ledger_log_on_tick(void *log, const sb_tick *t);
 
 /* A settled receipt: e's energy made exact by what ticks gave the owners, sealed, written. keys may
  * be NULL: not signed. key: number of the client's key, 0: none. *out is the caller's. */

@@ -133,8 +133,9 @@ void sb_receipts_set_ledger(sb_receipts *r,
 
 void sb_receipts_on_tick(void *receipts, const sb_tick *t)
 {
-    sb_receipts *r = receipts;
-    (void)(r->log && sb_ledger_log_on_tick(r->log, t)); /* a gap that the next line shows */
+    const sb_receipts *r = receipts;
+    if (r->log && sb_ledger_log_tick(r->log, t, NULL) != SB_OK)
+        return; /* lost, as the next tick says: its receipts stand beside the log's ticks */
 }
 
 /* ---- making a receipt; with the lock held ---- */
@@ -299,20 +300,37 @@ static kept *find(sb_receipts *r, int64_t key, sb_str id)
     return NULL;
 }
 
-/* The oldest tick that is open may close now, if somebody asks. */
-static void ask_ledger(sb_receipts *r, int64_t key, sb_str id)
+/* The owners of a request that are not settled; how many. With the lock held. */
+static size_t open_owners(const kept *k, uint64_t out[SB_MAX_CHOICES])
 {
-    uint64_t owners[SB_MAX_CHOICES];
     size_t n = 0;
-    (void)pthread_mutex_lock(&r->lock);
-    const kept *k = find(r, key, id);
     for (size_t i = 0; k && k->p && k->p->has_owners && i < k->p->n; i++)
-        if (!k->p->energies[i].settled) owners[n++] = k->p->owners[i];
-    (void)pthread_mutex_unlock(&r->lock);
+        if (!k->p->energies[i].settled) out[n++] = k->p->owners[i];
+    return n;
+}
+
+/* The tick that is open may close now, if somebody asks. */
+static void ask_ledger(sb_receipts *r, const uint64_t *owners, size_t n)
+{
     for (size_t i = 0; r->settled && i < n; i++) {
         sb_energy e;
         if (r->settled(r->ledger, owners[i], &e)) sb_receipts_on_settled(r, owners[i], &e);
     }
+}
+
+size_t sb_receipts_poll(sb_receipts *r)
+{
+    uint64_t owners[SB_MAX_CHOICES];
+    size_t n_open = 0, n = 0;
+    (void)pthread_mutex_lock(&r->lock);
+    for (uint64_t i = 0; r->n_pending > 0 && n == 0 && i < r->n && i < SB_MAX_RECEIPTS; i++)
+        n = open_owners(newest(r, i), owners);
+    (void)pthread_mutex_unlock(&r->lock);
+    ask_ledger(r, owners, n); /* a tick that closes settles the others as well */
+    (void)pthread_mutex_lock(&r->lock);
+    n_open = r->n_pending;
+    (void)pthread_mutex_unlock(&r->lock);
+    return n_open;
 }
 
 static sb_status find_here(sb_receipts *r, int64_t key, sb_str id, sb_buf *out, bool *found,
@@ -336,11 +354,15 @@ static sb_status find_here(sb_receipts *r, int64_t key, sb_str id, sb_buf *out, 
 sb_status sb_receipts_find(sb_receipts *r, int64_t key, sb_str id, sb_buf *out, sb_error *err)
 {
     bool found = false;
+    uint64_t owners[SB_MAX_CHOICES];
     json_t *receipt = NULL;
     id = bare_id(id);
     if (id.n == 0 || id.n >= ID_BYTES)
         return SB_FAIL(err, SB_NOT_FOUND, "there is no receipt of this id");
-    ask_ledger(r, key, id);
+    (void)pthread_mutex_lock(&r->lock);
+    const size_t n = open_owners(find(r, key, id), owners);
+    (void)pthread_mutex_unlock(&r->lock);
+    ask_ledger(r, owners, n);
     SB_TRY(find_here(r, key, id, out, &found, err));
     if (found) return SB_OK;
     if (!r->log) return SB_FAIL(err, SB_NOT_FOUND, "there is no receipt of this id");

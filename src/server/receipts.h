@@ -60,6 +60,10 @@ typedef struct sb_receipts_answer {
 } sb_receipts_answer;
 void sb_receipts_end(sb_receipts *r, const sb_receipts_answer *a);
 
+/* Asks the ledger for what is not settled yet, so that an open tick closes though no step follows;
+ * how many requests are left. */
+size_t sb_receipts_poll(sb_receipts *r);
+
 /* Appends the receipt of an answer: its id, with or without a dialect's prefix. May read files. */
 sb_status sb_receipts_find(sb_receipts *r, int64_t key, sb_str id, sb_buf *out,
                            sb_error *err) SB_MUST_USE;

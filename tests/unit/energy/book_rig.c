@@ -110,7 +110,7 @@ void rig_estimate(rig *r, uint64_t owner, int64_t part_uj)
                        .sum_uj = r->sum_uj,
                        .parts = &part,
                        .n_part = 1};
-    assert_true(sb_ledger_log_on_tick(r->log, &t));
+    assert_int_equal(sb_ledger_log_tick(r->log, &t, NULL), SB_OK);
 }
 
 sb_status rig_receipt(rig *r, const char *id, uint64_t owner, int64_t uj, sb_energy_source source,

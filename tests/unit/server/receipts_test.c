@@ -158,6 +158,32 @@ static void what_was_settled_before_is_asked_for(void **state)
     end(&h);
 }
 
+static bool closes;
+static bool ledger_may_say(sb_ledger *l, uint64_t owner, sb_energy *out)
+{
+    return closes && ledger_says(l, owner, out);
+}
+
+/* Nobody asks and no step follows: a poll settles. */
+static void a_poll_settles(void **state)
+{
+    (void)state;
+    house h;
+    begin(&h);
+    const sb_energy e = energy(50, false);
+    const uint64_t owner = 4;
+    closes = false;
+    sb_receipts_set_ledger(h.r, ledger_may_say, NULL);
+    tick(&h, 4, 70);
+    answer(&h, "abc", 5, &e, &owner, 1);
+    assert_int_equal(sb_receipts_poll(h.r), 1);
+    assert_receipt(&h, "abc", 50, false);
+    closes = true;
+    assert_int_equal(sb_receipts_poll(h.r), 0);
+    assert_receipt(&h, "abc", 70, true);
+    end(&h);
+}
+
 static void receipts_are_their_owners(void **state)
 {
     (void)state;
@@ -220,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(provisional_then_settled),
         cmocka_unit_test(what_was_settled_before_is_asked_for),
+        cmocka_unit_test(a_poll_settles),
         cmocka_unit_test(receipts_are_their_owners),
         cmocka_unit_test(old_ones_are_read),
         cmocka_unit_test(no_log_no_chain),
