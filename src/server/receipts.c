@@ -11,8 +11,14 @@
 #include "energy/ledger_log.h"
 #include "energy/receipt_key.h"
 
-/* Receipts have about 1 200 bytes; a longer one takes memory of its own. */
-enum { ID_BYTES = 64, MODEL_BYTES = 128, TEXT_BYTES = 2048 };
+/* Receipts have about 1 200 bytes, and most requests one choice; what is more takes memory of its
+ * own. */
+enum { ID_BYTES = 64, MODEL_BYTES = 128, TEXT_BYTES = 2048, FEW_CHOICES = 3 };
+
+typedef struct choice {
+    uint64_t owner;
+    sb_energy energy;
+} choice;
 
 /* A request whose last tick is open. */
 typedef struct pending {
@@ -20,17 +26,20 @@ typedef struct pending {
     int64_t n_in, n_cached, n_out;
     size_t n; /* choices */
     bool has_owners;
-    uint64_t owners[SB_MAX_CHOICES];
-    sb_energy energies[SB_MAX_CHOICES];
+    choice few[FEW_CHOICES];
+    choice *choices; /* few, or on the heap */
 } pending;
 
 typedef struct kept {
     int64_t key;
     char id[ID_BYTES];
-    const char *text; /* canonical: here or longer; NULL: there is none */
-    pending *p;       /* not settled yet */
-    char *longer;
-    char here[TEXT_BYTES]; /* of pages that nobody touched until there was a receipt */
+    const char *text; /* canonical; NULL: there is none */
+    pending *p;       /* not settled yet, or NULL */
+    char *longer;     /* a text that does not fit here: */
+    union {           /* of pages that nobody touched until there was a receipt */
+        char text[TEXT_BYTES];
+        pending p;
+    } here;
 } kept;
 
 struct sb_receipts {
@@ -85,15 +94,21 @@ sb_status sb_receipts_open(sb_receipts **out, const sb_receipts_opts *o, sb_erro
     return s;
 }
 
+static void forget_pending(sb_receipts *r, kept *k)
+{
+    if (!k->p) return;
+    if (k->p->choices != k->p->few) sb_free(k->p->choices);
+    k->p = NULL;
+    r->n_pending--;
+}
+
 static void clear(sb_receipts *r, kept *k)
 {
-    if (k->p) r->n_pending--;
-    sb_free(k->p);
+    forget_pending(r, k);
     sb_free(k->longer);
     k->key = 0;
     k->id[0] = 0;
     k->text = k->longer = NULL;
-    k->p = NULL;
 }
 
 void sb_receipts_close(sb_receipts *r)
@@ -142,13 +157,13 @@ void sb_receipts_on_tick(void *receipts, const sb_tick *t)
 
 static kept *newest(sb_receipts *r, uint64_t i)
 {
-    return &r->ring[(r->n - 1 - i) % SB_MAX_RECEIPTS];
+    return &r->ring[(r->n + SB_MAX_RECEIPTS - 1 - i) % SB_MAX_RECEIPTS];
 }
 
 static bool is_settled(const pending *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (p->has_owners && !p->energies[i].settled) return false;
+        if (p->has_owners && !p->choices[i].energy.settled) return false;
     return true;
 }
 
@@ -181,12 +196,18 @@ static sb_status make_alone(sb_receipts *r, const kept *k, sb_energy e, bool set
 static sb_status make(sb_receipts *r, const kept *k, bool settled, json_t **out, sb_error *err)
 {
     const pending *p = k->p;
-    const sb_energy e = sb_energy_together(p->energies, p->n);
+    sb_energy energies[SB_MAX_CHOICES];
+    uint64_t owners[SB_MAX_CHOICES];
+    for (size_t i = 0; i < p->n; i++) {
+        energies[i] = p->choices[i].energy;
+        owners[i] = p->choices[i].owner;
+    }
+    const sb_energy e = sb_energy_together(energies, p->n);
     if (!settled || !r->log || e.source == SB_ENERGY_UNAVAILABLE)
         return make_alone(r, k, e, settled, out, err);
     const sb_ledger_receipt x = {.energy = e,
                                  .facts = facts_of(r, k),
-                                 .owners = p->owners,
+                                 .owners = owners,
                                  .n_owners = p->has_owners ? p->n : 0,
                                  .key = k->key,
                                  .keys = r->keys};
@@ -202,14 +223,12 @@ static void settle(sb_receipts *r, kept *k)
     const bool ok =
         make(r, k, true, &receipt, NULL) == SB_OK && sb_canon_add(&text, receipt, NULL) == SB_OK;
     json_decref(receipt);
-    if (ok && text.n < sizeof k->here)
-        k->text = memcpy(k->here, text.p, text.n + 1);
+    forget_pending(r, k);
+    if (ok && text.n < sizeof k->here.text)
+        k->text = memcpy(k->here.text, text.p, text.n + 1);
     else if (ok)
         k->text = k->longer = sb_strdup_n(text.p, text.n);
     sb_buf_deinit(&text);
-    sb_free(k->p);
-    k->p = NULL;
-    r->n_pending--;
     if (!k->text) clear(r, k);
 }
 
@@ -226,9 +245,10 @@ void sb_receipts_on_settled(void *receipts, uint64_t owner, const sb_energy *e)
         if (!k->p) continue;
         left--;
         for (size_t c = 0; k->p->has_owners && c < k->p->n && !found; c++) {
-            found = k->p->owners[c] == owner && !k->p->energies[c].settled;
-            if (found) k->p->energies[c] = *e;
-            if (found) k->p->energies[c].settled = true;
+            choice *x = &k->p->choices[c];
+            found = x->owner == owner && !x->energy.settled;
+            if (found) x->energy = *e;
+            if (found) x->energy.settled = true;
         }
         if (found && is_settled(k->p)) settle(r, k);
     }
@@ -250,28 +270,39 @@ static void catch_up(sb_receipts *r, const sb_receipts_answer *a)
     }
 }
 
+/* Makes room for an answer in the oldest one's place; NULL: no memory. With the lock held. */
+static kept *begin(sb_receipts *r, const sb_receipts_answer *a)
+{
+    kept *k = newest(r, SB_MAX_RECEIPTS - 1);
+    choice *many = NULL;
+    if (a->n_choices > FEW_CHOICES) {
+        many = sb_calloc(a->n_choices, sizeof *many);
+        if (!many) return NULL;
+    }
+    clear(r, k);
+    r->n++;
+    r->n_pending++;
+    k->key = a->key;
+    copy(k->id, sizeof k->id, a->id);
+    k->p = &k->here.p;
+    *k->p = (pending){.n_in = a->n_in,
+                      .n_cached = a->n_cached,
+                      .n_out = a->n_out,
+                      .n = a->n_choices,
+                      .has_owners = a->owners != NULL};
+    k->p->choices = many ? many : k->p->few;
+    copy(k->p->model, sizeof k->p->model, a->model);
+    for (size_t i = 0; i < a->n_choices; i++)
+        k->p->choices[i] = (choice){a->owners ? a->owners[i] : 0, a->energies[i]};
+    return k;
+}
+
 void sb_receipts_end(sb_receipts *r, const sb_receipts_answer *a)
 {
     if (a->n_choices == 0 || a->n_choices > SB_MAX_CHOICES) return;
-    pending *p = sb_calloc(1, sizeof *p);
-    if (!p) return;
-    *p = (pending){.n_in = a->n_in,
-                   .n_cached = a->n_cached,
-                   .n_out = a->n_out,
-                   .n = a->n_choices,
-                   .has_owners = a->owners != NULL};
-    copy(p->model, sizeof p->model, a->model);
-    memcpy(p->energies, a->energies, a->n_choices * sizeof *p->energies);
-    if (a->owners) memcpy(p->owners, a->owners, a->n_choices * sizeof *p->owners);
     (void)pthread_mutex_lock(&r->lock);
-    r->n++;
-    kept *k = newest(r, 0);
-    clear(r, k); /* the oldest */
-    k->key = a->key;
-    k->p = p;
-    copy(k->id, sizeof k->id, a->id);
-    r->n_pending++;
-    const bool settled = is_settled(p);
+    kept *k = begin(r, a);
+    const bool settled = k && is_settled(k->p);
     if (settled) settle(r, k);
     (void)pthread_mutex_unlock(&r->lock);
     if (!settled) catch_up(r, a);
@@ -305,7 +336,7 @@ static size_t open_owners(const kept *k, uint64_t out[SB_MAX_CHOICES])
 {
     size_t n = 0;
     for (size_t i = 0; k && k->p && k->p->has_owners && i < k->p->n; i++)
-        if (!k->p->energies[i].settled) out[n++] = k->p->owners[i];
+        if (!k->p->choices[i].energy.settled) out[n++] = k->p->choices[i].owner;
     return n;
 }
 

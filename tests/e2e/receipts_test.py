@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from serve import SOBRE, Server, tiny_model  # noqa: E402
@@ -45,8 +46,18 @@ def answers(s):
     return made
 
 
+def settled(s, answer_id):
+    """The receipt once its last tick is closed, soon after its answer's end; the last that was seen."""
+    end = time.monotonic() + 10
+    r = s.get("/v1/receipts/" + answer_id)
+    while r.status == 200 and not r.json["settled"] and time.monotonic() < end:
+        time.sleep(0.05)
+        r = s.get("/v1/receipts/" + answer_id)
+    return r
+
+
 def receipts(s, made):
-    got = [s.get("/v1/receipts/" + r.headers["x-sobre-receipt"]) for r in made]
+    got = [settled(s, r.headers["x-sobre-receipt"]) for r in made]
     case("each has a receipt", all(g.status == 200 for g in got), got)
     ids = [r.json["id"] for r in made if "id" in r.json]
     case("... also under the id its dialect gives", len(ids) == 4 and
@@ -187,7 +198,7 @@ def main():
         verify(home, all_of[0], public)
         key_id = keys(home, all_of[0])
         r = s.chat("again")
-        last = s.get("/v1/receipts/" + r.json["id"]).json
+        last = settled(s, r.json["id"]).json
         case("a running server signs with the new key", last["key_id"] == key_id, last)
         case("... and one more receipt verifies", energy(home, "verify", "-", text=json.dumps(last))[0] == 0)
         audit(home, 6)
@@ -198,7 +209,7 @@ def main():
     with Server("-m", MODEL, home=home) as s:
         old = s.get("/v1/receipts/" + all_of[0]["id"])
         case("after kill -9 receipts of before are still there", old.status == 200 and old.json == all_of[0], old)
-        s.chat("more")
+        settled(s, s.chat("more").json["id"])
         audit(home, 7)
     damage(home)
     finish()

@@ -136,6 +136,29 @@ static void provisional_then_settled(void **state)
     end(&h);
 }
 
+/* More choices than most, one after the other. */
+static void many_choices(void **state)
+{
+    (void)state;
+    house h;
+    sb_energy e[8];
+    uint64_t owners[8];
+    begin(&h);
+    for (uint64_t i = 0; i < 8; i++) {
+        e[i] = energy(0, false);
+        owners[i] = i + 1;
+    }
+    answer(&h, "abc", 5, e, owners, 8);
+    for (uint64_t i = 0; i < 8; i++) {
+        const sb_energy x = energy(10, true);
+        tick(&h, 8 - i, 10);
+        assert_receipt(&h, "abc", (int64_t)i * 10, false);
+        sb_receipts_on_settled(h.r, 8 - i, &x);
+    }
+    assert_receipt(&h, "abc", 80, true);
+    end(&h);
+}
+
 static bool ledger_says(sb_ledger *l, uint64_t owner, sb_energy *out)
 {
     (void)l;
@@ -245,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(provisional_then_settled),
+        cmocka_unit_test(many_choices),
         cmocka_unit_test(what_was_settled_before_is_asked_for),
         cmocka_unit_test(a_poll_settles),
         cmocka_unit_test(receipts_are_their_owners),
