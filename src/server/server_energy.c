@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MIN_POLL_NS = 1000000000 };
+enum { MIN_POLL_NS = 1000000000, SETTLE_US = 150000 /* a tick, and some */, AGAIN_S = 1 };
 
 static sb_status open_receipts(sb_server *sv, sb_error *err)
 {
@@ -49,8 +49,25 @@ static void on_poll(int fd, short what, void *server)
     sb_ledger_poll(((sb_server *)server)->ledger);
 }
 
+static void on_settle(int fd, short what, void *server)
+{
+    sb_server *sv = server;
+    const struct timeval again = {.tv_sec = AGAIN_S}; /* the meter has not moved yet */
+    (void)fd;
+    (void)what;
+    if (sb_receipts_poll(sv->receipts) > 0) (void)event_add(sv->settle_event, &again);
+}
+
+void sb_server_energy_settle(sb_server *sv)
+{
+    const struct timeval soon = {.tv_usec = SETTLE_US};
+    if (!event_pending(sv->settle_event, EV_TIMEOUT, NULL)) (void)event_add(sv->settle_event, &soon);
+}
+
 sb_status sb_server_energy_watch(sb_server *sv, sb_error *err)
 {
+    sv->settle_event = event_new(sv->base, -1, 0, on_settle, sv);
+    if (!sv->settle_event) return SB_FAIL(err, SB_NO_MEMORY, "event loop: out of memory");
     uint64_t ns = sb_meter_poll_ns(sv->meter);
     if (ns == 0) return SB_OK;
     if (ns < MIN_POLL_NS) ns = MIN_POLL_NS;
@@ -65,6 +82,7 @@ sb_status sb_server_energy_watch(sb_server *sv, sb_error *err)
 void sb_server_energy_close(sb_server *sv)
 {
     if (sv->meter_event) event_free(sv->meter_event);
+    if (sv->settle_event) event_free(sv->settle_event);
     sb_ledger_close(sv->ledger);
     sb_receipts_close(sv->receipts);
     sb_meter_close(sv->meter);

@@ -39,7 +39,7 @@ struct event;
 struct sb_server {
     sb_server_opts o; /* the host is set */
     struct event_base *base;
-    struct event *wake, *signals[3], *grace, *helper_event, *meter_event;
+    struct event *wake, *signals[3], *grace, *helper_event, *meter_event, *settle_event;
     sb_http *http;
     sb_guard guard;
     sb_store *store;
@@ -107,6 +107,8 @@ sb_status sb_server_contain(sb_server *sv, sb_error *err) SB_MUST_USE;
 /* server_energy.c: the meter and its ledger; while idle it is read before a counter could wrap. */
 sb_status sb_server_energy_open(sb_server *sv, sb_error *err) SB_MUST_USE;
 sb_status sb_server_energy_watch(sb_server *sv, sb_error *err) SB_MUST_USE;
+/* An answer has ended: its receipt settles soon, though no other follows. On the loop. */
+void sb_server_energy_settle(sb_server *sv);
 void sb_server_energy_close(sb_server *sv);
 /* server.c: the loop looks at what there is. Any thread. */
 void sb_server_wake(sb_server *sv);

@@ -366,6 +366,7 @@ void sb_visit_done(void *server, sb_x *x, const struct sb_http_outcome *o)
     if (v->done) v->done(v->done_ctx); /* fills in what the log wants */
     note(sv, x, v, o);
     if (v->counted) atomic_fetch_sub(&sv->n_runs, 1);
+    if (v->route && v->route->kind == SB_KIND_RUN) sb_server_energy_settle(sv);
     sb_x_set_user(x, NULL);
     sb_free(v);
     sb_server_check_end(sv);
