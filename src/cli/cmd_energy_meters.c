@@ -11,6 +11,7 @@
 #include "cli/json_out.h"
 #include "cli/meter_web.h"
 #include "cli/stop.h"
+#include "energy/meters.h"
 
 static json_t *text_or_null(const char *text)
 {

@@ -169,7 +169,9 @@ void sb_find_battery(sb_counters *c, sb_look *l)
     char dir[SB_ENERGY_PATH_BYTES];
     sb_counters_init(c, SB_METER_BATTERY, "battery", read_batteries);
     const int n = snprintf(dir, sizeof dir, "%s/sys/class/power_supply", l->sysfs);
-    batteries *bs = n < 0 || (size_t)n >= sizeof dir ? NULL : sb_calloc(1, sizeof *bs);
+    if (n < 0 || (size_t)n >= sizeof dir) return;
+    batteries *bs = sb_calloc(1, sizeof *bs);
+    c->no_memory = !bs;
     if (!bs) return;
     c->ctx = bs;
     c->close_ctx = close_all;

@@ -125,12 +125,12 @@ static const struct {
 };
 
 /* What became of a source decides what its rows say. */
-static void settle_rows(sb_look *l, size_t from, sb_meter_state state)
+static void settle_rows(sb_look *l, size_t from, sb_meter_state state, bool counted)
 {
     for (size_t i = from; i < l->n_rows; i++)
         if (l->rows[i].state == SB_METER_CHECK) {
             l->rows[i].state = state;
-            l->rows[i].counted = true;
+            l->rows[i].counted = counted;
         }
 }
 
@@ -148,17 +148,25 @@ static bool place(sb_sources *s, sb_counters *c, size_t rows_from)
 {
     if (c->n == 0) return false;
     if (c->meter == SB_METER_GPU) {
+        if (!s->main) settle_rows(&s->look, rows_from, SB_METER_ALONE, false);
         if (!s->main || s->n_added == SB_METER_MAX_ADDED) return false;
         s->added[s->n_added++] = c;
-        settle_rows(&s->look, rows_from, SB_METER_ADDED);
+        settle_rows(&s->look, rows_from, SB_METER_ADDED, true);
     } else if (!s->main) {
         s->main = c;
-        settle_rows(&s->look, rows_from, SB_METER_CHOSEN);
+        settle_rows(&s->look, rows_from, SB_METER_CHOSEN, true);
     } else {
         if (s->n_checks == SB_METER_MAX_CHECKS) return false;
         s->checks[s->n_checks++] = c;
     }
     return true;
+}
+
+static void drop(sb_counters *c)
+{
+    if (!c) return;
+    sb_counters_close(c);
+    sb_free(c);
 }
 
 sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *err)
@@ -173,11 +181,12 @@ sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *
         if (s->main && !roots->survey && order[i].kind != SB_METER_GPU) continue;
         const size_t rows_from = s->look.n_rows;
         if (!c) c = sb_calloc(1, sizeof *c);
-        if (!c) {
+        if (c) order[i].open(c, &s->look);
+        if (!c || c->no_memory) {
+            drop(c);
             sb_sources_close(s);
             return SB_FAIL(err, SB_NO_MEMORY, "energy meter: no memory");
         }
-        order[i].open(c, &s->look);
         note_why_not(s, c);
         if (place(s, c, rows_from))
             c = NULL;
@@ -187,13 +196,6 @@ sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *
     sb_free(c);
     s->look.roots = NULL; /* the caller's, and of no more use */
     return SB_OK;
-}
-
-static void drop(sb_counters *c)
-{
-    if (!c) return;
-    sb_counters_close(c);
-    sb_free(c);
 }
 
 void sb_sources_close(sb_sources *s)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "energy/internal.h"
+#include "energy/netmeter.h"
 
 enum { MAX_CHIPS = 64, MAX_RAILS = 8, MAX_SERVERS = 8, FOLDER_BYTES = 64, LABEL_BYTES = 32 };
 

@@ -5,6 +5,7 @@
 #define SB_ENERGY_INTERNAL_H
 #include "base/base.h"
 #include "energy/meter.h"
+#include "energy/meters.h"
 
 enum { SB_COUNTER_NAME_BYTES = 64, SB_ENERGY_PATH_BYTES = 512 };
 
@@ -73,8 +74,9 @@ typedef struct sb_energy_scale {
 struct sb_counters {
     sb_counter v[SB_METER_MAX_ZONES];
     int n;
-    bool refused; /* there are counters that this user may not read */
-    bool broken;  /* there are counters, and reading them fails */
+    bool refused;   /* there are counters that this user may not read */
+    bool broken;    /* there are counters, and reading them fails */
+    bool no_memory; /* to look for them */
     sb_meter_kind meter;
     sb_counter_read read;
     const char *source;         /* "perf power", "RAPL", for people */
@@ -116,7 +118,8 @@ typedef struct sb_look {
 /* choose.c */
 /* A source of a kind with nothing in it. */
 void sb_counters_init(sb_counters *c, sb_meter_kind kind, const char *source, sb_counter_read read);
-/* A row for what was found; NULL when nobody asks or there is no more room. name may be any bytes. */
+/* A row for what was found; NULL when nobody asks or there is no more room. name may be any bytes.
+ * */
 sb_meter_row *sb_look_add(sb_look *l, sb_meter_kind kind, sb_meter_state state, const char *name);
 /* REFUSED or NO_DATA, by errno, with the command that helps. */
 sb_meter_row *sb_look_fail(sb_look *l, sb_meter_kind kind, int why, const char *name);
@@ -164,27 +167,8 @@ typedef struct sb_check_state {
 void sb_sources_check_begin(sb_sources *s, sb_check_state *state);
 const char *sb_sources_check(sb_sources *s, sb_check_state *state);
 
-/* netmeter.c, dcmi.c: what plugs, endpoints and controllers answer, read without trust. */
-typedef enum sb_net_kind {
-    SB_NET_SHELLY2,    /* Switch.GetStatus: apower in W */
-    SB_NET_SHELLY1,    /* /meter/N: power in W, total in watt-minutes; /emeter/N: in Wh */
-    SB_NET_TASMOTA,    /* Status 10: Power in W, Total in kWh */
-    SB_NET_KEPLER,     /* joules of zones */
-    SB_NET_SCAPHANDRE, /* microjoules, or microwatts, of the host */
-    SB_NET_KIND_COUNT
-} sb_net_kind;
-typedef struct sb_net_reading {
-    sb_net_kind kind;
-    bool has_power, has_total;
-    uint64_t uw, total_uj; /* total: since when it likes */
-} sb_net_reading;
-/* Knows the kind by what the text holds; false when it is none of them. */
-bool sb_net_parse(const char *text, sb_net_reading *out);
-const char *sb_net_name(sb_net_kind k);
-/* A decimal number (12, 12.5, 1.25e+06) times unit, in millionths, rounded down; false on anything
- * else, a sign included, and on overflow. */
-bool sb_energy_parse_micro(const char *p, const char *end, uint64_t unit, uint64_t *out);
-/* Watts of a DCMI power reading, completion code first; false when it is none, or not active. */
+/* dcmi.c: watts of a DCMI power reading, completion code first; false when it is none, or not
+ * active. */
 bool sb_dcmi_parse(const uint8_t *p, size_t n, uint32_t *out_watts, uint32_t *out_period_ms);
 /* "2.3283064365386962890625e-10" joules as an exact fraction; false when that needs more than 64
  * bits or is no positive decimal number. */

@@ -89,7 +89,7 @@ typedef struct sb_meter_roots {
     const sb_meter_fetch *fetch; /* NULL: no plugs and endpoints */
     const char *const *urls;     /* theirs: a plug's address, or an endpoint's with its path */
     size_t n_urls;
-    bool survey; /* look at every meter, also where a better one was found: sb_meter_list */
+    bool survey; /* look at every meter, also where a better one was found (meters.h) */
 } sb_meter_roots;
 
 /* Loading NVIDIA's library takes its time and may wake a board; a management controller takes tens
@@ -97,40 +97,7 @@ typedef struct sb_meter_roots {
 const sb_nvml_calls *sb_nvml_system(void);
 const sb_ipmi_calls *sb_ipmi_system(void);
 
-enum {
-    SB_METER_MAX_ZONES = 64,
-    SB_ENERGY_TEXT_BYTES = 512,
-    SB_METER_MAX_ROWS = 192,
-    SB_METER_NAME_BYTES = 64,
-    SB_METER_COMMAND_BYTES = 320
-};
-
-typedef enum sb_meter_kind {
-#define X(kind, id, period_ms, max_watts, accuracy, covers, misses, grant) SB_METER_##kind,
-#include "energy/meters.def"
-#undef X
-    SB_METER_KIND_COUNT
-} sb_meter_kind;
-
-typedef enum sb_meter_state {
-#define X(state, id, what) SB_METER_##state,
-#include "energy/meter-states.def"
-#undef X
-    SB_METER_STATE_COUNT
-} sb_meter_state;
-
-/* One counter or sensor that was found. */
-typedef struct sb_meter_row {
-    sb_meter_kind kind;
-    sb_meter_state state;
-    bool counted;                         /* in what answers are counted by */
-    bool watts;                           /* shows watts, which are integrated here */
-    uint64_t period_ms;                   /* renewed so often */
-    const char *unit;                     /* as it is read */
-    char name[SB_METER_NAME_BYTES];       /* printing ASCII, whatever the file held */
-    char of[SB_METER_NAME_BYTES];         /* DUPLICATE, PART: of which */
-    char command[SB_METER_COMMAND_BYTES]; /* REFUSED: grants access */
-} sb_meter_row;
+enum { SB_METER_MAX_ZONES = 64, SB_ENERGY_TEXT_BYTES = 512 };
 
 /* A moment: what the counters had summed up to then. Plain data. */
 typedef struct sb_meter_mark {
@@ -167,20 +134,6 @@ void sb_meter_close(sb_meter *m);
 const char *sb_meter_hint(const sb_meter *m);
 /* Which meter it is, for people: "RAPL package+dram, 2 counters", or the coefficient's row. */
 const char *sb_meter_name(const sb_meter *m);
-
-/* What was found, best kind first; how many there are. With roots.survey, everything. */
-size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max);
-/* Words of a kind and of a state: static. */
-const char *sb_meter_kind_id(sb_meter_kind k);
-const char *sb_meter_kind_covers(sb_meter_kind k);
-const char *sb_meter_kind_misses(sb_meter_kind k);
-const char *sb_meter_state_id(sb_meter_state s);
-const char *sb_meter_state_what(sb_meter_state s);
-/* Compares the meters that are kept beside (roots.survey): what they have shown since
- * sb_meter_check_begin(). A line for people about the worst disagreement by more than what both
- * allow, or NULL; it lives until the next call. Those that show watts want a call every few seconds. */
-void sb_meter_check_begin(sb_meter *m);
-const char *sb_meter_check(sb_meter *m);
 
 sb_meter_mark sb_meter_begin(sb_meter *m);
 /* Energy since the mark. */

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "energy/internal.h"
+#include "energy/netmeter.h"
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -347,12 +348,14 @@ static void open_net(sb_counters *c, sb_look *l, sb_meter_kind kind)
     sb_counters_init(c, kind, kind == SB_METER_NODE ? "endpoint" : "plug", read_net);
     if (!roots->fetch || roots->n_urls == 0) return;
     net *x = sb_calloc(1, sizeof *x);
+    c->no_memory = !x;
     if (!x) return;
     c->ctx = x;
     c->close_ctx = close_net;
     c->dear_ns = 1000000000;
     x->fetch = roots->fetch;
     x->text = sb_calloc(1, SB_MAX_METER_TEXT_BYTES);
+    c->no_memory = !x->text;
     for (size_t i = 0; x->text && i < roots->n_urls && c->n < MAX_NET; i++)
         add(c, l, x, roots->urls[i]);
     if (c->n > 0 && !sb_counters_start(c)) sb_counters_close(c);

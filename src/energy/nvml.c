@@ -120,7 +120,8 @@ void sb_find_nvml(sb_counters *c, sb_look *l)
                         .kind = SB_COUNTER_GPU,
                         .socket = -1,
                         .mirror_of = -1};
-        if (!calls->name(calls->ctx, i, name, sizeof name)) (void)strcpy(name, "GPU board");
+        if (!calls->name(calls->ctx, i, name, sizeof name))
+            (void)snprintf(name, sizeof name, "GPU board");
         name[sizeof name - 1] = 0;
         sb_look_text(z.name, sizeof z.name, name);
         const bool reads = read_board(c, &z, &uj);

@@ -18,6 +18,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "energy/internal.h"
@@ -372,7 +373,7 @@ static const row rows[] = {
      CHIP("3", "amdgpu") HWMON "3/power1_average=30000000\n",
      ESTIMATE,
      {{NULL}},
-     "amdgpu:cross-check;"},
+     "amdgpu:alone;"},
     {"the input rail of a board, and rails it feeds",
      CHIP("1", "ina3221") HWMON
      "1/in1_label=VDD_IN\n" HWMON "1/in1_input=5000\n" HWMON "1/curr1_input=2000\n" HWMON
@@ -878,6 +879,62 @@ static void meters_contradict_each_other_beyond_what_both_allow(void **state)
     drop_root(root);
 }
 
+/* From everything to nothing: whatever is best of what is left is chosen. */
+static void the_best_that_is_left_is_chosen(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *gone; /* this folder, before the next look */
+        sb_meter_kind next;
+    } steps[] = {{"", SB_METER_POWERCAP},
+                 {"sys/class/powercap/intel-rapl:0", SB_METER_PSYS},
+                 {"sys/class/powercap", SB_METER_SERVER},
+                 {"sys/class/hwmon/hwmon0", SB_METER_RAIL},
+                 {"sys/class/hwmon", SB_METER_BATTERY},
+                 {"sys/class/power_supply", SB_METER_DCMI}};
+    char root[64], command[160];
+    controller b = {
+        .answer = {0, 0xdc, 0x2c, 1, 1, 0, 0xff, 1, 0, 1, 1, 2, 3, 4, 0xe8, 3, 0, 0, 0x40}};
+    const sb_ipmi_calls calls = {ask_controller, &b};
+    const sb_meter_roots roots = {.sysfs = root, .ipmi = &calls, .survey = true};
+    make_root(root);
+    put_tree(root,
+             ZONE("intel-rapl:0", "package-0", "0") ZONE("intel-rapl:1", "psys", "0")
+                 CHIP("0", "power_meter") HWMON "0/power1_average=100000000\n" CHIP("1", "ina226")
+                     HWMON "1/power1_input=4000000\n" BATTERY("BAT0", "Discharging", "100000000"));
+    for (size_t i = 0; i < SB_ARRAY_LEN(steps); i++) {
+        sb_sources s;
+        (void)snprintf(command, sizeof command, "rm -rf %s/%s", root, steps[i].gone);
+        if (i > 0) assert_int_equal(system(command), 0); // NOLINT(cert-env33-c): made above
+        open_as_user(&s, &roots);
+        assert_int_equal(s.main->meter, steps[i].next);
+        assert_int_equal(s.n_checks, SB_ARRAY_LEN(steps) - 1 - i);
+        sb_sources_close(&s);
+    }
+    drop_root(root);
+}
+
+static void no_memory_is_said(void **state)
+{
+    (void)state;
+    char root[64];
+    static const sb_meter_roots roots = {.survey = true};
+    sb_look look = {.sysfs = root, .roots = &roots};
+    sb_counters c;
+    sb_sources s;
+    sb_meter *m = NULL;
+    make_root(root);
+    put_tree(root, BATTERY("BAT0", "Discharging", "100000000"));
+    sb_alloc_forbid_begin();
+    sb_find_battery(&c, &look);
+    assert_int_equal(sb_sources_open(&s, &roots, NULL), SB_NO_MEMORY);
+    assert_int_equal(sb_meter_open(&m, &roots, NULL), SB_NO_MEMORY);
+    sb_alloc_forbid_end();
+    assert_true(c.no_memory && c.n == 0);
+    assert_null(m);
+    drop_root(root);
+}
+
 #define CASE(f) cmocka_unit_test(f)
 
 int main(void)
@@ -889,6 +946,8 @@ int main(void)
         CASE(a_tree_says_who_else_is_busy),
         CASE(boards_are_added_to_the_packages),
         CASE(a_controller_is_the_last_before_the_estimate),
+        CASE(the_best_that_is_left_is_chosen),
+        CASE(no_memory_is_said),
         CASE(the_command_names_the_tree),
         CASE(meters_contradict_each_other_beyond_what_both_allow),
     };
