@@ -2,7 +2,6 @@
  * host.c - from options to an open model; answers to the screen. */
 #include "cli/host.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -33,6 +32,7 @@ void sb_host_close(sb_host *h)
     sb_governor_close(h->governor);
     sb_ledger_close(h->ledger);
     sb_meter_close(h->meter);
+    sb_meter_web_close(&h->meter_web);
     sb_pool_free(h->pool);
     sb_buf_deinit(&h->template_file);
     sb_buf_deinit(&h->record);
@@ -100,7 +100,8 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     SB_TRY(sb_cli_model_path(h->name, &h->path, err));
     SB_TRY(sb_cli_pool(a, &h->pool, err));
     sb_rest_init(&h->rest, (int)a->v[SB_OPT_power].i, sb_pool_n_threads(h->pool));
-    const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
+    sb_meter_roots roots;
+    SB_TRY(sb_meter_web_open(&h->meter_web, a, &roots, err));
     SB_TRY(sb_meter_open(&h->meter, &roots, err));
     const sb_ledger_opts lo = {.meter = h->meter};
     SB_TRY(sb_ledger_open(&h->ledger, &lo, err));

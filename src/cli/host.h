@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "chat/chat.h"
 #include "cli/cli.h"
+#include "cli/meter_web.h"
 #include "cli/progress.h"
 
 typedef struct sb_host {
@@ -17,6 +18,7 @@ typedef struct sb_host {
     const char *name; /* the model as it was asked for */
     sb_buf path, record, template_file;
     sb_pool *pool;
+    sb_meter_web meter_web;
     sb_meter *meter;
     sb_ledger *ledger;
     sb_rest rest;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STALL_S = 2 };
+enum { STALL_S = 1 }; /* a plug that hangs holds up an answer so long, once a second */
 
 /* The text of one answer, as far as there is room. */
 typedef struct page {

@@ -209,18 +209,18 @@ void sb_sources_close(sb_sources *s)
     *s = (sb_sources){0};
 }
 
-static const sb_counters *source_of(const sb_sources *s, const sb_meter_row *r)
+sb_counters *sb_sources_find(const sb_sources *s, sb_meter_kind k)
 {
-    if (s->main && s->main->meter == r->kind) return s->main;
+    if (s->main && s->main->meter == k) return s->main;
     for (int i = 0; i < s->n_checks; i++)
-        if (s->checks[i]->meter == r->kind) return s->checks[i];
+        if (s->checks[i]->meter == k) return s->checks[i];
     return NULL;
 }
 
 /* What readings have told since it was found: copies of one counter, and what stands still. */
 static void update(const sb_sources *s, sb_meter_row *r)
 {
-    const sb_counters *c = source_of(s, r);
+    const sb_counters *c = sb_sources_find(s, r->kind);
     if (!c || (r->state != SB_METER_CHOSEN && r->state != SB_METER_CHECK)) return;
     for (int i = 0; i < c->n; i++) {
         const sb_counter *z = &c->v[i];

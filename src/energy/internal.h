@@ -155,6 +155,8 @@ typedef struct sb_sources {
 } sb_sources;
 sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *err) SB_MUST_USE;
 void sb_sources_close(sb_sources *s);
+/* The source of a kind, chosen or kept beside it; NULL when there is none. */
+sb_counters *sb_sources_find(const sb_sources *s, sb_meter_kind k);
 size_t sb_sources_list(const sb_sources *s, sb_meter_row *out, size_t n_max);
 
 /* cross.c: what the meters of a machine say of each other. */

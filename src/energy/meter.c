@@ -199,6 +199,16 @@ size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max)
     return n + 1;
 }
 
+bool sb_meter_sum(sb_meter *m, sb_meter_kind k, uint64_t *out_uj)
+{
+    sb_counters *c = sb_sources_find(&m->found, k);
+    if (!c) return false;
+    const uint32_t n_lost = c->n_lost;
+    sb_counters_tick(c);
+    *out_uj = c->sum_uj;
+    return c->n_lost == n_lost;
+}
+
 void sb_meter_check_begin(sb_meter *m)
 {
     sb_sources_check_begin(&m->found, &m->check);

@@ -40,6 +40,10 @@ typedef struct sb_meter_row {
 
 /* What was found, best kind first; how many there are. With roots.survey, everything. */
 size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max);
+/* Reads the source of a kind that was found, whether it is the chosen one or kept beside it: what it
+ * has counted since the meter was opened. False: there is none, or something of it was lost since
+ * the last reading. For comparing a plug with the packages. */
+bool sb_meter_sum(sb_meter *m, sb_meter_kind k, uint64_t *out_uj);
 /* Words of a kind and of a state: static. */
 const char *sb_meter_kind_id(sb_meter_kind k);
 const char *sb_meter_kind_covers(sb_meter_kind k);

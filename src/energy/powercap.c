@@ -83,16 +83,21 @@ static bool zone_open(const sb_counters *c, sb_counter *z, const char *dir, cons
 {
     char text[32];
     uint64_t max_uj = 0, now_uj = 0;
+    /* Without the file nobody knows where it turns over: a step back is then lost. */
+    const int range_fd = sb_energy_open(dir, zone, "max_energy_range_uj");
+    const bool has_range = range_fd >= 0 || errno != ENOENT;
+    if (range_fd >= 0) (void)close(range_fd);
     errno = ENODATA;
-    if (!sb_energy_read_line(dir, zone, "max_energy_range_uj", text, sizeof text) ||
-        !sb_energy_parse_u64(text, text + strlen(text), &max_uj) || max_uj == 0)
+    if (has_range && (!sb_energy_read_line(dir, zone, "max_energy_range_uj", text, sizeof text) ||
+                      !sb_energy_parse_u64(text, text + strlen(text), &max_uj) || max_uj == 0))
         return false;
     /* The file holds (2^32 - 1) units; the counter turns over after 2^32 of them. */
-    if (ckd_add(&z->range_uj, max_uj, max_uj / UINT32_MAX ? max_uj / UINT32_MAX : 1)) return false;
+    const uint64_t unit_uj = max_uj / UINT32_MAX ? max_uj / UINT32_MAX : has_range;
+    if (ckd_add(&z->range_uj, max_uj, unit_uj)) return false;
     z->fd = sb_energy_open(dir, zone, "energy_uj");
     if (z->fd < 0) return false;
     errno = ENODATA;
-    if (read_uj(c, z, &now_uj) && now_uj < z->range_uj) return true;
+    if (read_uj(c, z, &now_uj) && (!has_range || now_uj < z->range_uj)) return true;
     const int why = errno;
     (void)close(z->fd);
     z->fd = -1;

@@ -15,6 +15,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import SOBRE, case, finish, skip
 
+TINY = os.path.join(os.environ["SOBRE_BUILD"], "tests/tinymodel/tinymodel")
 ROWS = ("kind", "name", "state", "counted", "of", "covers", "misses", "unit", "period_ms", "watts", "command")
 
 
@@ -160,6 +161,28 @@ def network(room):
     case("a plug that is gone is said", len(gone) == 1 and gone[0]["state"] == "no-data" and not gone[0]["counted"], gone)
 
 
+def answers(room):
+    """The meter of an answer: a plug where there is nothing better, and a short answer cannot be told by it."""
+    model = os.path.join(room, "tiny.gguf")
+    subprocess.run([TINY, model], check=True, stdout=subprocess.DEVNULL)
+
+    def answer(**env):
+        env = {**{k: v for k, v in os.environ.items() if not k.startswith("SOBRE_")}, **env}
+        p = subprocess.run([SOBRE, "run", "-m", model, "--raw", "-n", "4", "--json", "x"], stdout=subprocess.PIPE, env=env)
+        return json.loads(p.stdout)["energy"]
+    root = os.path.join(room, "server")
+    put(root, "hwmon/hwmon0/name", "power_meter")
+    put(root, "hwmon/hwmon0/power1_average", "98000000")
+    e = answer(SOBRE_SYSFS_ROOT=root)
+    case("a short answer by a sensor of watts is estimated", e["source"] == "estimated" and "too short" in e["scope"], e)
+    if [r for r in rows() if r["counted"]][0]["kind"] != "estimate":
+        skip("an answer by a plug", "this machine has a better meter")
+        return
+    with plug() as url:
+        e = answer(SOBRE_METER_URL=url)
+        case("an answer by a plug", "too short for the meter" in e["scope"] and Plug.asked, e)
+
+
 def here():
     found = rows()
     case("this machine: one meter counts, or the estimate", any(r["counted"] for r in found) and
@@ -173,6 +196,7 @@ def main():
         a_list(room)
         rights(room)
         network(room)
+        answers(room)
         here()
     finally:
         shutil.rmtree(room, ignore_errors=True)

@@ -150,6 +150,13 @@ static const row rows[] = {
      ESTIMATE,
      {{NULL}},
      "package-0:no-data;"},
+    {"a counter that does not say where it turns over",
+     CAP "intel-rapl:0/name=package-0\n" UJ("intel-rapl:0", "262143300000"),
+     SB_METER_POWERCAP,
+     {{UJ("intel-rapl:0", "262143310000"), 100, 10000, false},
+      {UJ("intel-rapl:0", "71089"), 100, 10000, true},
+      {UJ("intel-rapl:0", "72089"), 100, 11000, false}},
+     "package-0:chosen;"},
     {"empty files",
      CAP "intel-rapl:0/name=\n" CAP "intel-rapl:0/max_energy_range_uj=\n" UJ("intel-rapl:0", ""),
      ESTIMATE,
@@ -879,6 +886,29 @@ static void meters_contradict_each_other_beyond_what_both_allow(void **state)
     drop_root(root);
 }
 
+static void a_meter_kept_beside_can_be_read(void **state)
+{
+    (void)state;
+    char root[64];
+    uint64_t uj = 7;
+    make_root(root);
+    put_tree(root, ZONE("intel-rapl:0", "package-0", "0") ZONE("intel-rapl:1", "psys", "0"));
+    const sb_meter_roots roots = {.sysfs = root, .survey = true};
+    sb_meter *m = NULL;
+    assert_int_equal(sb_meter_open(&m, &roots, NULL), SB_OK);
+    usleep(2000);
+    put_tree(root, UJ("intel-rapl:0", "1000") UJ("intel-rapl:1", "1500"));
+    assert_true(sb_meter_sum(m, SB_METER_PSYS, &uj));
+    assert_int_equal(uj, 1500);
+    assert_true(sb_meter_sum(m, SB_METER_POWERCAP, &uj));
+    assert_int_equal(uj, 1000);
+    put_tree(root, UJ("intel-rapl:1", "5"));
+    assert_false(sb_meter_sum(m, SB_METER_PSYS, &uj));
+    assert_false(sb_meter_sum(m, SB_METER_PLUG, &uj));
+    sb_meter_close(m);
+    drop_root(root);
+}
+
 /* From everything to nothing: whatever is best of what is left is chosen. */
 static void the_best_that_is_left_is_chosen(void **state)
 {
@@ -946,6 +976,7 @@ int main(void)
         CASE(a_tree_says_who_else_is_busy),
         CASE(boards_are_added_to_the_packages),
         CASE(a_controller_is_the_last_before_the_estimate),
+        CASE(a_meter_kept_beside_can_be_read),
         CASE(the_best_that_is_left_is_chosen),
         CASE(no_memory_is_said),
         CASE(the_command_names_the_tree),
