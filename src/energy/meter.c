@@ -199,6 +199,19 @@ size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max)
     return n + 1;
 }
 
+sb_meter_facts sb_meter_chosen(const sb_meter *m)
+{
+    const sb_counters *c = m->found.main;
+    if (!c) return (sb_meter_facts){.kind = SB_METER_ESTIMATE, .accuracy_permille = 1000};
+    sb_meter_facts f = {.kind = c->meter,
+                        .watts = c->watts,
+                        .period_ms = c->step_ns / 1000000,
+                        .accuracy_permille = c->accuracy_permille};
+    for (int i = 0; i < m->found.n_added; i++)
+        f.n_gpus += m->found.added[i]->n;
+    return f;
+}
+
 bool sb_meter_sum(sb_meter *m, sb_meter_kind k, uint64_t *out_uj)
 {
     sb_counters *c = sb_sources_find(&m->found, k);

@@ -40,6 +40,16 @@ typedef struct sb_meter_row {
 
 /* What was found, best kind first; how many there are. With roots.survey, everything. */
 size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max);
+/* The meter that answers are counted by, for receipts. kind is SB_METER_ESTIMATE where there is
+ * none. */
+typedef struct sb_meter_facts {
+    sb_meter_kind kind;
+    bool watts;
+    uint64_t period_ms;         /* renewed so often; 0 of the estimate */
+    uint64_t accuracy_permille; /* what it states of itself, or its kind's */
+    int n_gpus;                 /* boards that are added to it */
+} sb_meter_facts;
+sb_meter_facts sb_meter_chosen(const sb_meter *m);
 /* Reads the source of a kind that was found, whether it is the chosen one or kept beside it: what it
  * has counted since the meter was opened. False: there is none, or something of it was lost since
  * the last reading. For comparing a plug with the packages. */

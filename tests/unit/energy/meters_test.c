@@ -557,7 +557,7 @@ static void run_row(const row *r, sb_meter_row *list)
         put_tree(root, m->files);
         const bool lost = tick(&s, m->after_ms, &sum_uj);
         /* The time between two sensor readings is made up, and a little more. */
-        const int64_t more = has_watts(&s) ? m->sum_uj / 50 : 0;
+        const int64_t more = has_watts(&s) ? m->sum_uj / 10 : 0;
         if (lost != m->lost || sum_uj < m->sum_uj || sum_uj > m->sum_uj + more)
             fail_msg("%s: move %d: %lld uJ%s, not %lld", r->title, i, (long long)sum_uj,
                      lost ? " and a loss" : "", (long long)m->sum_uj);
@@ -634,6 +634,9 @@ static void what_a_meter_says_of_itself_is_kept(void **state)
     sb_meter *m = NULL;
     assert_int_equal(sb_meter_open(&m, &roots, NULL), SB_OK);
     assert_string_equal(sb_meter_name(m), "hwmon server power, 1 counter");
+    const sb_meter_facts f = sb_meter_chosen(m);
+    assert_true(f.kind == SB_METER_SERVER && f.watts && f.period_ms == 4000 && f.n_gpus == 0);
+    assert_int_equal(f.accuracy_permille, 25);
     assert_in_range(sb_meter_poll_ns(m), 1, SB_MAX_POWER_GAP_S * UINT64_C(1000000000) / 2);
     sb_meter_mark mark = sb_meter_begin(m);
     sb_stretch t = sb_meter_stretch(m, &mark);
@@ -727,6 +730,7 @@ static void boards_are_added_to_the_packages(void **state)
     sb_meter *m = NULL;
     assert_int_equal(sb_meter_open(&m, &roots, NULL), SB_OK);
     assert_string_equal(sb_meter_name(m), "RAPL package, 1 counter + 2 GPU");
+    assert_int_equal(sb_meter_chosen(m).n_gpus, 2);
     sb_meter_mark mark = sb_meter_begin(m);
     usleep(20000);
     b.mj[0] += 70;
