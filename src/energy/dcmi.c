@@ -8,11 +8,12 @@
 #include <fcntl.h>
 #include <linux/ipmi.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
+#include "base/clock.h"
 #include "energy/internal.h"
 
 enum {
@@ -40,13 +41,6 @@ bool sb_dcmi_parse(const uint8_t *p, size_t n, uint32_t *out_watts, uint32_t *ou
     return true;
 }
 
-/* The device, opened at the first request and kept. */
-typedef struct device {
-    int fd;
-    long n_asked;
-} device;
-static device the_device = {-1, 0};
-
 static int receive(int fd, long id, uint8_t *out, size_t out_bytes)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -68,29 +62,33 @@ static int receive(int fd, long id, uint8_t *out, size_t out_bytes)
     return -1;
 }
 
-static int kernel_ask(void *ctx, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
+static int kernel_open(void *ctx)
+{
+    (void)ctx;
+    return open("/dev/ipmi0", O_RDWR | O_CLOEXEC);
+}
+
+static int kernel_ask(void *ctx, int fd, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
                       uint8_t *out, size_t out_bytes)
 {
-    device *d = ctx;
     uint8_t bytes[16];
+    (void)ctx;
     if (n > sizeof bytes) return -1;
     memcpy(bytes, data, n);
-    if (d->fd < 0) d->fd = open("/dev/ipmi0", O_RDWR | O_CLOEXEC);
-    if (d->fd < 0) return -1;
     struct ipmi_system_interface_addr to = {.addr_type = IPMI_SYSTEM_INTERFACE_ADDR_TYPE,
                                             .channel = IPMI_BMC_CHANNEL};
     struct ipmi_req ask = {
         .addr = (unsigned char *)&to,
         .addr_len = sizeof to,
-        .msgid = ++d->n_asked,
+        .msgid = (long)(sb_now_ns() & INT32_MAX),
         .msg = {.netfn = netfn, .cmd = cmd, .data = bytes, .data_len = (unsigned short)n}};
-    if (ioctl(d->fd, IPMICTL_SEND_COMMAND, &ask) < 0) return -1;
-    return receive(d->fd, ask.msgid, out, out_bytes);
+    if (ioctl(fd, IPMICTL_SEND_COMMAND, &ask) < 0) return -1;
+    return receive(fd, ask.msgid, out, out_bytes);
 }
 
 const sb_ipmi_calls *sb_ipmi_system(void)
 {
-    static const sb_ipmi_calls calls = {kernel_ask, &the_device};
+    static const sb_ipmi_calls calls = {kernel_open, kernel_ask, NULL};
     return &calls;
 }
 
@@ -100,9 +98,8 @@ static bool read_dcmi(const sb_counters *c, const sb_counter *z, uint64_t *out_u
     const sb_ipmi_calls *calls = c->ctx;
     uint8_t answer[64];
     uint32_t watts = 0, period_ms = 0;
-    (void)z;
-    const int n =
-        calls->ask(calls->ctx, DCMI_NETFN, DCMI_POWER, ask, sizeof ask, answer, sizeof answer);
+    const int n = calls->ask(calls->ctx, z->fd, DCMI_NETFN, DCMI_POWER, ask, sizeof ask, answer,
+                             sizeof answer);
     if (n < 0) return false;
     errno = ENODATA;
     if (!sb_dcmi_parse(answer, (size_t)n, &watts, &period_ms)) return false;
@@ -112,25 +109,28 @@ static bool read_dcmi(const sb_counters *c, const sb_counter *z, uint64_t *out_u
 
 void sb_find_dcmi(sb_counters *c, sb_look *l)
 {
+    static const char name[] = "management controller";
+    const sb_ipmi_calls *calls = l->roots->ipmi;
     sb_counters_init(c, SB_METER_DCMI, "IPMI", read_dcmi);
-    if (!l->roots->ipmi) return;
-    c->ctx = (void *)(uintptr_t)l->roots->ipmi; /* only ever read */
+    if (!calls) return;
+    c->ctx = (void *)(uintptr_t)calls; /* only ever read */
     c->dear_ns = c->step_ns;
-    c->v[c->n++] = (sb_counter){.fd = -1,
-                                .volts_fd = -1,
-                                .kind = SB_COUNTER_SERVER,
-                                .name = "management controller",
-                                .socket = -1,
-                                .mirror_of = -1,
-                                .watts = true};
-    const bool reads = sb_counters_start(c);
+    sb_counter z = {.fd = calls->open(calls->ctx),
+                    .volts_fd = -1,
+                    .kind = SB_COUNTER_SERVER,
+                    .socket = -1,
+                    .mirror_of = -1,
+                    .watts = true};
+    (void)snprintf(z.name, sizeof z.name, "%s", name);
+    if (z.fd >= 0) c->v[c->n++] = z;
+    const bool reads = z.fd >= 0 && sb_counters_start(c);
     const int why = errno;
+    const bool some = reads && c->v[0].last_uw > 0;
     sb_meter_row *r = NULL;
-    if (!reads && why != ENOENT && why != ENODEV && why != ENXIO)
-        r = sb_look_fail(l, SB_METER_DCMI, why, c->v[0].name);
-    else if (reads)
-        r = sb_look_add(l, SB_METER_DCMI, c->v[0].last_uw ? SB_METER_CHECK : SB_METER_IMPLAUSIBLE,
-                        c->v[0].name);
+    if (reads)
+        r = sb_look_add(l, SB_METER_DCMI, some ? SB_METER_CHECK : SB_METER_IMPLAUSIBLE, name);
+    else if (why != ENOENT && why != ENODEV && why != ENXIO)
+        r = sb_look_fail(l, SB_METER_DCMI, why, name);
     if (r) r->watts = true, r->unit = "W";
-    if (!reads || c->v[0].last_uw == 0) sb_counters_close(c);
+    if (!some) sb_counters_close(c);
 }

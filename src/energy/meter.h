@@ -52,20 +52,22 @@ typedef struct sb_perf_calls {
     void *ctx;
 } sb_perf_calls;
 
-/* NVIDIA's library: how many boards, and what each has used since its driver was loaded. */
+/* NVIDIA's library: how many boards, and what each has used since its driver was loaded. _open
+ * gives what the others are handed until _close; NULL when there is no library or no board. */
 typedef struct sb_nvml_calls {
-    int (*open)(void *ctx); /* boards; 0 when there is no library or none of them */
-    bool (*energy_mj)(void *ctx, int i, uint64_t *out);
-    bool (*name)(void *ctx, int i, char *out, size_t out_bytes);
-    void (*close)(void *ctx);
+    void *(*open)(void *ctx, int *out_n);
+    bool (*energy_mj)(void *lib, int i, uint64_t *out);
+    bool (*name)(void *lib, int i, char *out, size_t out_bytes);
+    void (*close)(void *lib);
     void *ctx;
 } sb_nvml_calls;
 
-/* The management controller: one request; bytes of its answer, the completion code first, or -1
- * with errno. */
+/* The management controller: a descriptor that close() takes, or -1 with errno; and one request:
+ * bytes of its answer, the completion code first, or -1 with errno. */
 typedef struct sb_ipmi_calls {
-    int (*ask)(void *ctx, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n, uint8_t *out,
-               size_t out_bytes);
+    int (*open)(void *ctx);
+    int (*ask)(void *ctx, int fd, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
+               uint8_t *out, size_t out_bytes);
     void *ctx;
 } sb_ipmi_calls;
 

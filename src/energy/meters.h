@@ -50,9 +50,9 @@ typedef struct sb_meter_facts {
     int n_gpus;                 /* boards that are added to it */
 } sb_meter_facts;
 sb_meter_facts sb_meter_chosen(const sb_meter *m);
-/* Reads the source of a kind that was found, whether it is the chosen one or kept beside it: what it
- * has counted since the meter was opened. False: there is none, or something of it was lost since
- * the last reading. For comparing a plug with the packages. */
+/* Reads the source of a kind that was found, chosen or kept beside: what it has counted since the
+ * meter was opened. False: there is none, or something of it was lost since the last reading. For
+ * comparing a plug with the packages. */
 bool sb_meter_sum(sb_meter *m, sb_meter_kind k, uint64_t *out_uj);
 /* Words of a kind and of a state: static. */
 const char *sb_meter_kind_id(sb_meter_kind k);

@@ -6,6 +6,7 @@
  * read, #dir a folder in its place (it opens, and reading fails), #loop a link to itself, #fifo a
  * pipe. Time is made up: before each movement's reading the last one is dated back. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -692,10 +693,11 @@ typedef struct boards {
     uint64_t mj[4];
 } boards;
 
-static int open_boards(void *ctx)
+static void *open_boards(void *ctx, int *out_n)
 {
     const boards *b = ctx;
-    return b->n;
+    *out_n = b->n;
+    return ctx;
 }
 
 static bool board_mj(void *ctx, int i, uint64_t *out)
@@ -764,21 +766,25 @@ typedef struct controller {
     uint8_t answer[19];
 } controller;
 
-static int ask_controller(void *ctx, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
-                          uint8_t *out, size_t out_bytes)
+static int open_controller(void *ctx)
+{
+    const controller *b = ctx;
+    errno = b->fail_errno;
+    return b->fail_errno ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int ask_controller(void *ctx, int fd, uint8_t netfn, uint8_t cmd, const uint8_t *data,
+                          size_t n, uint8_t *out, size_t out_bytes)
 {
     controller *b = ctx;
     static const uint8_t want[] = {0xdc, 1, 0, 0};
+    assert_true(fd >= 0);
     assert_int_equal(netfn, 0x2c);
     assert_int_equal(cmd, 2);
     assert_int_equal(n, sizeof want);
     assert_memory_equal(data, want, n);
     assert_true(out_bytes >= sizeof b->answer);
     b->n_asked++;
-    if (b->fail_errno) {
-        errno = b->fail_errno;
-        return -1;
-    }
     memcpy(out, b->answer, sizeof b->answer);
     return sizeof b->answer;
 }
@@ -789,7 +795,7 @@ static void a_controller_is_the_last_before_the_estimate(void **state)
     char root[64];
     controller b = {
         .answer = {0, 0xdc, 0x2c, 1, 1, 0, 0xff, 1, 0, 1, 1, 2, 3, 4, 0xe8, 3, 0, 0, 0x40}};
-    const sb_ipmi_calls calls = {ask_controller, &b};
+    const sb_ipmi_calls calls = {open_controller, ask_controller, &b};
     const sb_meter_roots roots = {.sysfs = root, .ipmi = &calls, .survey = true};
     uint32_t watts = 0, period_ms = 0;
     assert_true(sb_dcmi_parse(b.answer, 19, &watts, &period_ms));
@@ -929,7 +935,7 @@ static void the_best_that_is_left_is_chosen(void **state)
     char root[64], command[160];
     controller b = {
         .answer = {0, 0xdc, 0x2c, 1, 1, 0, 0xff, 1, 0, 1, 1, 2, 3, 4, 0xe8, 3, 0, 0, 0x40}};
-    const sb_ipmi_calls calls = {ask_controller, &b};
+    const sb_ipmi_calls calls = {open_controller, ask_controller, &b};
     const sb_meter_roots roots = {.sysfs = root, .ipmi = &calls, .survey = true};
     make_root(root);
     put_tree(root,
