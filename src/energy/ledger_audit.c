@@ -66,7 +66,7 @@ static sb_status add_open(sb_ledger_audit *a, const sb_ledger_line *l, sb_error 
     a->r.n_opens++;
     if (l->gap_known)
         SB_TRY(add_gap(a, gap_uj, err));
-    else if (a->r.n_opens > 1)
+    else if (a->r.n_opens > 1 && (a->base.n > 0 || l->base.n > 0)) /* else nothing counts */
         a->r.n_unknown_gaps++;
     SB_TRY(plus(&a->r.lost_ns, l->gap_ns, err));
     const sb_owner_sum left = sb_owner_map_clear(&a->owners); /* nobody goes on after a start */

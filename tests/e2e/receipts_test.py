@@ -173,7 +173,7 @@ def damage(home):
     case("a ledger elsewhere is read by its path", energy(home, "audit", path)[0] == 0 and
          energy(home, "audit", os.path.dirname(path))[0] == 0)
     bad = []
-    for i in range(7, len(whole), max(1, len(whole) // 25)):
+    for i in range(7, len(whole) - 1, max(1, len(whole) // 25)):
         with open(path, "wb") as f:
             f.write(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1:])
         code, out, err = energy(home, "audit", "--json", path)
