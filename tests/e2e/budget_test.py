@@ -87,6 +87,13 @@ def power():
     power_of("chat", of_chat, 20)
     _, out, _ = run("-n", "600", command="chat", text="go on\n")
     case("those of chat, too", said == {out[:200]}, said)
+
+    def of_bench(percent):
+        p = subprocess.run([SOBRE, "bench", "-m", MODEL, "-p", "0", "-n", "100", "-r", "1", "-t", str(THREADS),
+                            "--power", str(percent), "--json"], stdout=subprocess.PIPE, check=True)
+        r = json.loads(p.stdout)
+        return r["cpu_seconds"] / r["seconds"] / THREADS
+    power_of("bench", of_bench, 20)
     code = subprocess.run([SOBRE, "run", "-m", MODEL, "--power", "0", "x"], stderr=subprocess.PIPE)
     case("0 % is refused", code.returncode == 2 and b"--power" in code.stderr, code)
 
@@ -197,6 +204,37 @@ def budget_of_a_request():
         case("others keep their words", others == [text], others)
 
 
+def budget_by_a_meter():
+    """A counter of 20 W beside the answer: what it says at the end is over the budget by a step and a tick at most,
+    with room for a machine on which the thread that counts may oversleep."""
+    root, budget, watts, late_s = os.path.join(room, "metered"), 2.0, 20, 0.05
+    zone = os.path.join(root, "sys/class/powercap/intel-rapl:0")
+    for name, text in (("name", "package-0\n"), ("max_energy_range_uj", "262143328850\n"), ("energy_uj", "1000000\n")):
+        put(os.path.join(zone, name), text)
+    stop = threading.Event()
+
+    def count():
+        fd = os.open(os.path.join(zone, "energy_uj"), os.O_WRONLY)
+        begin = time.monotonic()
+        while not stop.wait(0.0005):
+            uj = 1000000 + int((time.monotonic() - begin) * watts * 1e6)
+            os.pwrite(fd, (b"%d\n" % uj).ljust(16, b"\n"), 0)
+        os.close(fd)
+    counter = threading.Thread(target=count)
+    counter.start()
+    seen = []
+    for _ in range(TRIES):
+        _, out, _ = run("-n", "8000", "--max-energy-j", str(budget), env={"SOBRE_SYSFS_ROOT": root})
+        got = json.loads(out)
+        seen.append((got["finish_reason"], got["energy"]["source"], got["energy"]["energy_joules"]))
+        if seen[-1][:2] == ("energy_budget", "measured") and budget <= seen[-1][2] <= budget + watts * late_s:
+            break
+    stop.set()
+    counter.join()
+    case("a measured answer ends with its budget", seen[-1][:2] == ("energy_budget", "measured") and
+         budget <= seen[-1][2] <= budget + watts * late_s, seen)
+
+
 # ---- keys and days ----
 
 
@@ -271,6 +309,19 @@ def governor():
     case("another latency gives another choice, or the same; the words stay", text_of(out) == text_of(plain), out)
     _, out, err = run("-n", "60", "--eco", "--governor", "auto", env=env)
     case("--eco decides by itself", "governor:" not in err and text_of(out) == text_of(plain), err)
+    key = kept.split()[0]
+    with open(os.path.join(room, "governor"), "a") as f:
+        f.write("%s 2 1500000 1 1 1\n" % key)
+    p = subprocess.Popen([SOBRE, "run", "-m", MODEL, "--raw", "-t", str(THREADS), "--governor", "auto", "x"],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env={**os.environ, "SOBRE_HOME": room, "LC_ALL": "C.UTF-8", **env})
+    p.stdout.read(20)
+    while_it_runs = [open(path).readline() for path in limits]
+    p.terminate()
+    p.communicate()
+    case("a chosen frequency holds while it answers", while_it_runs == ["1500000\n"] * 2, while_it_runs)
+    case("and is put back after a signal", p.returncode == 130 and
+         all(open(path).readline() == "3000000\n" for path in limits), p)
     with Server("-m", MODEL, "-t", str(THREADS), "--governor", "auto", env=env) as s:
         r = s.chat(temperature=0, max_tokens=20, ignore_eos=True).json
         home = s.home
@@ -285,7 +336,8 @@ def governor():
 
 def main():
     try:
-        for part in (budget_of_a_run, budget_of_a_request, budget_of_a_day, governor, power, power_served):
+        for part in (budget_of_a_run, budget_of_a_request, budget_by_a_meter, budget_of_a_day, governor, power,
+                     power_served):
             part()
     finally:
         shutil.rmtree(room, ignore_errors=True)
