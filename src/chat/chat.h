@@ -95,6 +95,7 @@ typedef struct sb_turn_request {
     int64_t max_energy_uj;
     sb_energy_pot *pot; /* the same of what several turns share, or NULL; borrowed until it ends */
     bool ignore_end;    /* tokens that end an answer are never drawn */
+    bool no_cache;      /* all of the prompt is computed, and nothing of the turn is kept */
     const sb_str *stops;
     int32_t n_stops;
     int32_t n_logprobs;        /* alternatives kept per token, -1 = none at all, at most 20 */

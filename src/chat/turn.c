@@ -184,6 +184,12 @@ static void leave(sb_live *l)
     (void)pthread_mutex_unlock(&c->lock);
 }
 
+/* Whose cached prefixes a turn finds and leaves: one without a cache has a scope of its own. */
+static uint64_t prefix_scope(const sb_live *l)
+{
+    return l->r.no_cache ? (UINT64_C(1) << 63 | l->account.owner) : l->who.scope;
+}
+
 static void on_end(void *ctx, sb_seq_end why, const sb_error *err)
 {
     sb_live *l = ctx;
@@ -198,6 +204,7 @@ static void on_end(void *ctx, sb_seq_end why, const sb_error *err)
     l->turn.finish = finish_of(l, why);
     l->turn.i_stop = l->answer.stops.i_hit;
     remember(l, is_whole);
+    if (l->r.no_cache) sb_sched_forget(l->chat->sched, prefix_scope(l));
     if (l->chat->ledger) {
         l->turn.energy = sb_ledger_end(l->chat->ledger, &l->account);
         l->turn.owner = l->account.owner;
@@ -238,7 +245,7 @@ static sb_status submit(sb_live *l, sb_error *err)
                            .max_tokens = r->max_tokens,
                            .n_logprobs = r->n_logprobs,
                            .ignore_end = r->ignore_end,
-                           .scope = l->who.scope,
+                           .scope = prefix_scope(l),
                            .share = l->who.share,
                            .priority = l->who.priority,
                            .owner = l->account.owner,

@@ -91,6 +91,9 @@ sb_status sb_openai_drawing(const sb_fields *f, sb_ask *a, sb_turn_request *t)
     SB_TRY(sb_stops_read(f, "stop", a, t));
     SB_TRY(sb_field_bool(f, "ignore_eos", &a->ignore_eos));
     t->ignore_end = a->ignore_eos;
+    bool cache = true;
+    SB_TRY(sb_field_bool(f, "cache_prompt", &cache));
+    t->no_cache = !cache;
     return SB_OK;
 }
 

@@ -206,6 +206,26 @@ static void turns_after_a_broken_off_one(void **state)
     close_pair(&p);
 }
 
+/* Finds nothing, leaves nothing, says the same, and what others left stays. */
+static void a_turn_that_wants_no_cache(void **state)
+{
+    (void)state;
+    pair p = open_pair("llama", 0);
+    sb_turn_request r = ask(text_of(300), 6), bare = r;
+    sb_turn a, b;
+    bare.no_cache = true;
+    assert_int_equal(sb_chat_turn(p.warm, &bare, &a, NULL), SB_OK);
+    assert_int_equal(both(&p, &r), 0);
+    assert_int_equal(sb_chat_turn(p.warm, &bare, &b, NULL), SB_OK);
+    assert_int_equal(b.n_cached, 0);
+    assert_int_equal(a.ids.n, b.ids.n);
+    assert_memory_equal(a.ids.v, b.ids.v, a.ids.n * sizeof *a.ids.v);
+    assert_int_equal(both(&p, &r), b.prompt_ids.n - 1);
+    sb_turn_deinit(&a);
+    sb_turn_deinit(&b);
+    close_pair(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +233,7 @@ int main(void)
         cmocka_unit_test(windows_keep_what_they_can),
         cmocka_unit_test(conversations_go_on),
         cmocka_unit_test(turns_after_a_broken_off_one),
+        cmocka_unit_test(a_turn_that_wants_no_cache),
     };
     return cmocka_run_group_tests(tests, make_pool, drop_pool);
 }

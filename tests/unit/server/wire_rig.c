@@ -75,6 +75,7 @@ static void put_turn(sb_jw *w, const sb_turn_request *t)
     sb_jw_put_int(w, "max_tokens", t->max_tokens);
     sb_jw_put_int(w, "n_logprobs", t->n_logprobs);
     sb_jw_put_bool(w, "ignore_end", t->ignore_end);
+    sb_jw_put_bool(w, "no_cache", t->no_cache);
     for (int32_t i = 0; i < t->n_stops; i++)
         sb_jw_put_text(w, "stop", t->stops[i]);
     sb_jw_close(w, '}');
