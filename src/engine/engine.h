@@ -47,6 +47,7 @@ typedef struct sb_engine_opts {
     sb_level cap;          /* strongest kernel level to use */
     int n_decode_threads;  /* for steps that only decode, 0: all; fewer take longer, with less CPU
                               time */
+    bool no_guess;         /* sched.h: no token is computed before it is drawn */
     int32_t n_ctx;         /* positions one session may hold, 1..SB_MAX_CTX */
     int32_t n_sessions;    /* open at once, 1..SB_MAX_SESSIONS */
     int32_t n_rows;        /* rows of one step, 1..SB_MAX_BATCH_ROWS */
@@ -124,6 +125,7 @@ typedef struct sb_span {
     int32_t n_top;   /* of wanted rows only that many largest logits, 1..SB_TOP_MOST; 0: all */
     bool is_decode;  /* for the record: generated rather than prompt tokens */
     int32_t n_again; /* for the record: the first of them, computed once before */
+    int32_t n_guess; /* for the record: the last of them, which may prove wrong */
 } sb_span;
 
 sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans,

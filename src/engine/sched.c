@@ -163,6 +163,7 @@ static sb_status make_seq(sb_seq **out, sb_sched *s, const sb_seq_opts *o, sb_er
     q->n_most = o->n_ids + (open ? room : o->max_tokens);
     q->mark.node = -1;
     q->drawn = -1;
+    sb_guess_begin(q);
     q->ids = sb_alloc((size_t)q->n_most, sizeof *q->ids);
     const sb_status st =
         q->ids ? sb_sampler_new_bare(&q->sampler, s->e->model->hp.n_vocab, &o->sampling, err)

@@ -13,6 +13,9 @@
  *             weight; within a share first come, first served. A waiting sequence of higher
  *             priority that finds no place preempts the lowest one that runs: that one returns to
  *             the front of its queue with its tokens and is computed again later.
+ * Guesses     Where one sequence decodes alone, tokens that followed the same ones before are
+ *             computed with its next one (sched_guess.c). Each token is drawn from its own logits,
+ *             so a guess saves steps and changes no word; its owner pays for the wrong ones.
  * Prefixes    What a sequence computed stays in a tree of pages, by scope, until pages are needed;
  *             a later one of the same scope starts where the tree ends. A sequence whose prefix
  *             another one of its scope is computing right now waits for it.

@@ -321,6 +321,7 @@ void sb_sched_build(sb_sched *s)
     add_decoding(s, s->e->opts.n_rows - (prompts && s->e->opts.n_rows > 1), &load);
     if (!prompts) {
         s->n_mixed = 0;
+        if (s->n_decode_parts == 1) sb_guess_add(s);
         return;
     }
     if (s->n_decode_parts) {

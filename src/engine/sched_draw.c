@@ -23,17 +23,20 @@ static sb_span span_of(const sb_seq_part *t)
     const sb_seq *q = t->q;
     const int32_t pos = q->session->n_pos;
     const bool last = t->n == sb_seq_left(q);
-    const int32_t again = q->n_high - pos;
+    const int32_t again = q->n_high - pos, n_sure = t->n - t->n_guess;
     const bool needs_all = q->o.ignore_end || q->o.n_logprobs >= 0;
     return (sb_span){.s = q->session,
                      .ids = q->ids + pos,
                      .n = t->n,
-                     .want = last && q->o.max_tokens != 0 ? SB_WANT_LAST : SB_WANT_NONE,
+                     .want = t->n_guess                     ? SB_WANT_ALL
+                             : last && q->o.max_tokens != 0 ? SB_WANT_LAST
+                                                            : SB_WANT_NONE,
                      .n_top = needs_all ? 0 : sb_sampler_n_top(q->sampler),
                      .is_decode = pos + t->n > q->o.n_ids,
-                     .n_again = again < 0      ? 0
-                                : again < t->n ? again
-                                               : t->n};
+                     .n_again = again < 0        ? 0
+                                : again < n_sure ? again
+                                                 : n_sure,
+                     .n_guess = t->n_guess};
 }
 
 /* What the step taught about time: attention apart, per kind of row. Processor time is learned:
@@ -92,6 +95,18 @@ typedef struct draws {
     atomic_int next;
 } draws;
 
+/* The token of row i_row of a part. */
+static void draw_row(sb_sched *s, sb_seq *q, int32_t i_part, int32_t i_row, int i_thread)
+{
+    const float *logits = sb_engine_logits(s->e, i_part, i_row);
+    const sb_top *top = sb_engine_top(s->e, i_part, i_row);
+    if (atomic_load(&q->cancelled)) return;
+    if (top)
+        q->drawn = sb_sampler_draw_top(q->sampler, top); /* its history does not matter */
+    else if (logits)
+        draw(s, q, logits, i_thread);
+}
+
 static void draw_some(void *ctx, int i_thread, int n_threads)
 {
     draws *d = ctx;
@@ -99,14 +114,7 @@ static void draw_some(void *ctx, int i_thread, int n_threads)
     for (;;) {
         const int32_t i = atomic_fetch_add(&d->next, 1);
         if (i >= d->n) return;
-        const float *logits = sb_engine_logits(d->s->e, i, 0);
-        const sb_top *top = sb_engine_top(d->s->e, i, 0);
-        sb_seq *q = d->parts[i].q;
-        if (atomic_load(&q->cancelled)) continue;
-        if (top)
-            q->drawn = sb_sampler_draw_top(q->sampler, top); /* its history does not matter */
-        else if (logits)
-            draw(d->s, q, logits, i_thread);
+        draw_row(d->s, d->parts[i].q, i, 0, i_thread);
     }
 }
 
@@ -126,11 +134,8 @@ static void draw_all(sb_sched *s, const sb_seq_part *parts, int32_t n)
         draw_some(&d, 0, 1);
 }
 
-/* Hands out the token drawn. */
-static void hand_out(const sb_sched *s, sb_seq *q)
+static void hand_out(const sb_sched *s, sb_seq *q, int32_t id)
 {
-    const int32_t id = q->drawn;
-    q->drawn = -1;
     if (!q->o.ignore_end && sb_tokenizer_is_end(s->e->model->tok, id)) {
         end_seq(q, SB_SEQ_END_TOKEN);
         return;
@@ -141,6 +146,39 @@ static void hand_out(const sb_sched *s, sb_seq *q)
         end_seq(q, SB_SEQ_STOPPED);
     else if (q->n_all == q->n_most)
         end_seq(q, SB_SEQ_LENGTH);
+}
+
+/* Draws on while guesses come true, and puts into the record how many did. */
+static void draw_ahead(sb_sched *s, sb_seq_part *t)
+{
+    sb_seq *q = t->q;
+    while (t->n_true < t->n_guess && q->drawn == q->ids[q->n_all + t->n_true]) {
+        if (!q->o.ignore_end && sb_tokenizer_is_end(s->e->model->tok, q->drawn)) break;
+        q->drawn = -1;
+        draw_row(s, q, 0, ++t->n_true, 0);
+    }
+    sb_work_part *p = &s->e->parts[0];
+    p->n_decode += t->n_true;
+    p->n_rejected = t->n_guess - t->n_true;
+    sb_guess_seen(q, t->n_guess, t->n_true);
+}
+
+/* Hands out the guesses that came true, also to one that is told to sleep meanwhile: they are
+ * drawn. What was computed behind them is forgotten. */
+static void follow(sb_sched *s, sb_seq_part *t)
+{
+    sb_seq *q = t->q;
+    int32_t i = 0;
+    while (i < t->n_true && !q->is_ending) {
+        hand_out(s, q, q->ids[q->n_all]); /* it stands where it is put */
+        i++;
+    }
+    if (q->is_ending) q->drawn = -1;
+    const int32_t n_good = q->n_all - (q->drawn < 0 && !q->is_ending);
+    t->n -= t->n_guess - i;
+    t->n_guess = t->n_true = 0;
+    /* Nothing of a window is gone that was there when the step began, so this cannot fail. */
+    if (sb_session_rewind(q->session, n_good, &q->err) != SB_OK) fail_seq(q, &q->err);
 }
 
 /* One sequence after a step that computed n of its tokens. */
@@ -156,19 +194,27 @@ static void go_on(sb_sched *s, sb_seq *q, int32_t n)
     }
     if (in_prompt && q->o.on_prefill && !atomic_load(&q->cancelled))
         q->o.on_prefill(q->o.ctx, q->n_cached, n_pos, q->o.n_ids);
-    if (q->drawn >= 0)
-        hand_out(s, q);
-    else if (n_pos == q->n_all && !atomic_load(&q->cancelled)) /* nothing was to be drawn */
+    const int32_t id = q->drawn;
+    q->drawn = -1;
+    if (id >= 0)
+        hand_out(s, q, id);
+    else if (n_pos == q->n_all && !q->is_ending &&
+             !atomic_load(&q->cancelled)) /* nothing was to be drawn */
         end_seq(q, SB_SEQ_LENGTH);
 }
 
 /* Runs the parts as one step; false: it failed. */
-static bool run_parts(sb_sched *s, const sb_seq_part *parts, int32_t n, sb_error *err)
+static bool run_parts(sb_sched *s, sb_seq_part *parts, int32_t n, sb_error *err)
 {
     for (int32_t i = 0; i < n; i++)
         s->spans[i] = span_of(&parts[i]);
     if (sb_engine_step(s->e, s->spans, n, err) != SB_OK) return false;
     const sb_work_record *r = sb_engine_record(s->e);
+    const bool ahead = parts[0].n_guess > 0; /* then it is the only one */
+    if (ahead) {
+        draw_all(s, parts, n);
+        draw_ahead(s, parts);
+    }
     learn(s, parts, n, r);
     count(s, r);
     sb_rest_step(s->o.rest, r->cpu_ns);
@@ -180,7 +226,10 @@ static bool run_parts(sb_sched *s, const sb_seq_part *parts, int32_t n, sb_error
         parts[i].q->last_step = r->i_step;
     }
     (void)pthread_mutex_unlock(&s->lock);
-    draw_all(s, parts, n);
+    if (ahead)
+        follow(s, parts);
+    else
+        draw_all(s, parts, n);
     for (int32_t i = 0; i < n; i++)
         go_on(s, parts[i].q, parts[i].n);
     return true;
@@ -208,6 +257,10 @@ void sb_sched_compute(sb_sched *s)
     }
     for (int32_t i = 0; i < s->n_parts; i++) {
         sb_seq *q = s->parts[i].q;
-        if (s->n_parts == 1 || !run_parts(s, &s->parts[i], 1, &err)) fail_seq(q, &err);
+        const int32_t n_guess = s->parts[i].n_guess; /* a guess may be to blame */
+        s->parts[i].n -= n_guess;
+        s->parts[i].n_guess = 0;
+        if ((s->n_parts == 1 && !n_guess) || !run_parts(s, &s->parts[i], 1, &err))
+            fail_seq(q, &err);
     }
 }

@@ -54,16 +54,19 @@ struct sb_seq {
     bool is_ending;
     sb_error err;
     int32_t drawn; /* in this step, or -1 */
+    float hope;    /* that a guess comes true */
     sb_token_logprob lp;
     sb_seq_info info;
 };
 
-enum { SB_MAX_FORGET = 32 };
+enum { SB_MAX_FORGET = 32, SB_MOST_GUESSES = 7 };
 
 /* One sequence's part of a step. */
 typedef struct sb_seq_part {
     sb_seq *q;
     int32_t n;
+    int32_t n_guess; /* the last of them are guesses, behind q->n_all */
+    int32_t n_true;  /* the first of these, which were drawn then */
 } sb_seq_part;
 
 struct sb_sched {
@@ -126,6 +129,13 @@ void sb_sched_build(sb_sched *s);
 /* Tokens that wait to be computed. */
 int32_t sb_seq_left(const sb_seq *q);
 bool sb_seq_decodes(const sb_seq *q);
+
+/* sched_guess.c: tokens computed ahead of being drawn. */
+void sb_guess_begin(sb_seq *q);
+/* Adds some to a step that decodes one sequence and nothing else. */
+void sb_guess_add(sb_sched *s);
+/* The first n_true of n_guess were drawn. */
+void sb_guess_seen(sb_seq *q, int32_t n_guess, int32_t n_true);
 
 /* sched_draw.c: runs the step made and draws; marks what is over. */
 void sb_sched_compute(sb_sched *s);

@@ -9,8 +9,8 @@
 
 static sb_status check_span(const sb_engine *e, const sb_span *s, sb_error *err)
 {
-    if (!s->s || s->s->e != e || s->s->in_step || s->n < 1 || s->n_again < 0 || s->n_again > s->n ||
-        s->n_top < 0 || s->n_top > SB_TOP_MOST)
+    if (!s->s || s->s->e != e || s->s->in_step || s->n < 1 || s->n_again < 0 || s->n_guess < 0 ||
+        s->n_again > s->n - s->n_guess || s->n_top < 0 || s->n_top > SB_TOP_MOST)
         return SB_FAIL(err, SB_INVALID, "step: a span without tokens or session, or one twice");
     if (s->n > sb_session_room(s->s))
         return SB_FAIL(err, SB_LIMIT, "context is full: %d positions, %d more asked", s->s->n_pos,
@@ -115,7 +115,7 @@ static void fill_record(sb_engine *e, uint64_t begin_ns, uint64_t begin_cpu_ns)
                             .kv_bytes = sb_kv_bytes_read(e, s->s->n_pos, s->n),
                             .n_ops = (uint64_t)s->n * e->ops_per_row + n_wanted * e->head_ops};
         p->n_recomputed = s->n_again;
-        *(s->is_decode ? &p->n_decode : &p->n_prefill) = s->n - s->n_again;
+        *(s->is_decode ? &p->n_decode : &p->n_prefill) = s->n - s->n_again - s->n_guess;
         for (int t = 0; t < e->n_threads; t++)
             p->own_ns += e->own_ns[(size_t)t * (size_t)e->opts.n_rows + (size_t)i];
     }
