@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,21 @@ def synthetic(what):
         subprocess.check_call([str(ROOT / "tools" / "make-model"), shape, kind, str(part)])
         part.rename(path)
     return [f"{shape} {kind}, random weights", str(path)]
+
+
+def put_part(path, lines):
+    """Writes lines, which begin with a heading "# ...", into a file in the place of the part with that heading, or behind
+    the others: several tools write to one file."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    parts = [p.rstrip("\n") for p in re.split(r"(?m)^(?=# )", text) if p.strip()]
+    new = "\n".join(lines).rstrip("\n")
+    at = [i for i, p in enumerate(parts) if p.splitlines()[0] == lines[0]]
+    if at:
+        parts[at[0]] = new
+    else:
+        parts.append(new)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def provenance():

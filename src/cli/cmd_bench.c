@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "cli/bench_limits.h"
+#include "cli/bench_trace.h"
 #include "cli/json_out.h"
 #include "cli/setup.h"
 #include "cli/stop.h"
@@ -306,6 +307,7 @@ static sb_status measure(bench *b, const char *kind, int32_t n, int32_t n_step, 
 
 sb_status sb_cmd_bench(const sb_cli *c, sb_error *err)
 {
+    if (c->args->verb == SB_VERB_bench_trace) return sb_bench_trace(c, err);
     bench b = {.c = c};
     sb_buf_init(&b.path, SB_MAX_PATH_BYTES, "path of a model");
     sb_buf_init(&b.record, SB_MAX_PATH_BYTES * 32, "hashes of a model");

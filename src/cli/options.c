@@ -310,6 +310,7 @@ static sb_status check_verb(sb_args *a, int n_words, sb_error *err)
 {
     char shown[SHOWN_BYTES];
     if (a->v[SB_OPT_help].set || !sb_command_has_verbs(a->cmd)) return SB_OK;
+    if (n_words == 0) return SB_OK; /* a command that does something without one, too */
     for (int i = 0; i < SB_VERB_COUNT; i++) {
         const sb_verb_row *r = &sb_verbs[i];
         if (r->cmd != a->cmd || strcmp(r->name, a->words[0]) != 0) continue;
@@ -351,6 +352,14 @@ static sb_status check_together(const sb_args *a, sb_error *err)
         if (v[of_add[i]].set && a->verb != SB_VERB_key_add)
             return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre key add`",
                            sb_options[of_add[i]].name);
+    static const sb_opt of_trace[] = {SB_OPT_peer, SB_OPT_levers, SB_OPT_chats, SB_OPT_with,
+                                      SB_OPT_most};
+    for (size_t i = 0; i < SB_ARRAY_LEN(of_trace); i++)
+        if (v[of_trace[i]].set && a->verb != SB_VERB_bench_trace)
+            return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre bench trace`",
+                           sb_options[of_trace[i]].name);
+    if (a->verb == SB_VERB_bench_trace && v[SB_OPT_gen].i == 0)
+        return SB_FAIL(err, SB_INVALID, "-n 0: an answer has a token at least");
     if (a->cmd == SB_CMD_bench && v[SB_OPT_prompt].i == 0 && v[SB_OPT_gen].i == 0)
         return SB_FAIL(err, SB_INVALID, "-p 0 -n 0 leaves nothing to measure");
     const bool needs_model =

@@ -58,6 +58,7 @@ sb_engine_opts sb_cli_engine_opts(const sb_args *a, int32_t n_ctx, int32_t n_row
         .memory_bytes = memory_left(),
         .cap = v[SB_OPT_cpu].set ? (sb_level)v[SB_OPT_cpu].i : (sb_level)(SB_LEVEL_COUNT - 1),
         .n_decode_threads = v[SB_OPT_eco].set ? 1 : 0,
+        .no_guess = v[SB_OPT_no_guess].set,
         .n_ctx = n_ctx,
         .n_sessions = 1,
         .n_rows = n_rows,
