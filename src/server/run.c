@@ -122,7 +122,7 @@ static void settle(sb_run *r)
         used += (int64_t)(t->prompt_ids.n + t->ids.n);
         if (t->prompt_ids.n == 0) continue; /* it never began */
         sb_metrics_turn(&sv->metrics, t);
-        sb_server_sum(sv, r->who.owner, t);
+        sb_server_sum(sv, r->who.owner, r->held ? sb_held_id(r->held) : "", t);
     }
     if (r->held) {
         const char *model = sb_held_id(r->held);

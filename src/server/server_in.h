@@ -21,15 +21,18 @@
 #include "store/db.h"
 #include "store/keyring.h"
 #include "store/store.h"
+#include "store/sums.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 enum { SB_SERVER_WORKERS = 2 };
 
-/* Sums of one owner that are not in the data base yet. */
+/* Sums of one owner, model and source that are not in the data base yet. */
 typedef struct sb_sum_held {
     int64_t owner, n_answers, n_in, n_cached, n_out, energy_uj;
+    char model[SB_SUM_MODEL_BYTES + 1];
+    sb_sum_source source;
 } sb_sum_held;
 enum { SB_SUMS_HELD = 64 };
 
@@ -119,7 +122,7 @@ bool sb_runs_cancel(sb_server *sv, int64_t owner, sb_str id);
 /* run.c: ends all runs with an error; for the end of a drain. */
 void sb_runs_end_all(sb_server *sv, const sb_error *err);
 /* sums.c: counts what an answer took; writes to the data base now and then. Waits for the disk. */
-void sb_server_sum(sb_server *sv, int64_t owner, const sb_turn *t);
+void sb_server_sum(sb_server *sv, int64_t owner, const char *model, const sb_turn *t);
 void sb_server_sum_flush(sb_server *sv);
 /* routes_receipts.c: makes the receipt of a request that is over, of all its turns that began. */
 void sb_server_receipt(sb_server *sv, int64_t owner, sb_str id, sb_str model, const sb_turn *turns,

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * server_sums.c - tokens and energy of each owner on their way to the data base.
+ * server_sums.c - tokens and energy of each owner and model on their way to the data base.
  *
  * A commit for each answer would flush the disk for numbers that nobody was promised. They are held
  * for a few seconds while answers come, and written when the last one has ended: no timer. */
+#include <string.h>
+
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "server/server_in.h"
-#include "store/sums.h"
 
 enum { WRITE_S = 5 };
+
+/* The store knows no meters, but it numbers their sources as they do. */
+_Static_assert((int)SB_SUM_UNKNOWN == (int)SB_ENERGY_UNAVAILABLE &&
+                   (int)SB_SUM_MEASURED == (int)SB_ENERGY_MEASURED &&
+                   (int)SB_SUM_ESTIMATED == (int)SB_ENERGY_ESTIMATED &&
+                   (int)SB_SUM_SOURCE_COUNT == (int)SB_ENERGY_SOURCE_COUNT,
+               "sources have the same numbers");
 
 /* With runs_lock held: takes what is held. */
 static int take(sb_server *sv, sb_sum_held out[SB_SUMS_HELD])
@@ -29,25 +38,42 @@ static void write_all(sb_server *sv, const sb_sum_held *sums, int n)
                           .n_in = sums[i].n_in,
                           .n_cached = sums[i].n_cached,
                           .n_out = sums[i].n_out,
-                          .energy_uj = sums[i].energy_uj};
+                          .energy_uj = sums[i].energy_uj,
+                          .model = {sums[i].model, strlen(sums[i].model)},
+                          .source = sums[i].source};
         if (sb_sum_add(sv->db, sums[i].owner, &s, NULL) != SB_OK) break;
     }
     if (sb_db_end(sv->db, NULL) != SB_OK)
         return; /* the data base's state says so to whoever asks */
 }
 
-void sb_server_sum(sb_server *sv, int64_t owner, const sb_turn *t)
+/* As much of a model's name as a row holds, whole characters. */
+static void copy_name(char out[SB_SUM_MODEL_BYTES + 1], const char *name)
 {
-    sb_sum_held full[SB_SUMS_HELD];
+    const size_t n = strnlen(name, SB_SUM_MODEL_BYTES), good = sb_utf8_valid(name, n);
+    memcpy(out, name, good);
+    out[good] = 0;
+}
+
+static bool is_of(const sb_sum_held *s, const sb_sum_held *key)
+{
+    return s->owner == key->owner && s->source == key->source && strcmp(s->model, key->model) == 0;
+}
+
+void sb_server_sum(sb_server *sv, int64_t owner, const char *model, const sb_turn *t)
+{
+    sb_sum_held full[SB_SUMS_HELD], key = {.owner = owner};
     int n = 0, i = 0;
+    copy_name(key.model, model);
+    key.source = (sb_sum_source)t->energy.source;
     (void)pthread_mutex_lock(&sv->runs_lock);
-    while (i < sv->n_sums && sv->sums[i].owner != owner)
+    while (i < sv->n_sums && !is_of(&sv->sums[i], &key))
         i++;
     if (i == SB_SUMS_HELD) {
         n = take(sv, full);
         i = 0;
     }
-    if (i == sv->n_sums) sv->sums[sv->n_sums++] = (sb_sum_held){.owner = owner};
+    if (i == sv->n_sums) sv->sums[sv->n_sums++] = key;
     sb_sum_held *s = &sv->sums[i];
     s->n_answers++;
     s->n_in += (int64_t)t->prompt_ids.n;

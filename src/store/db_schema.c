@@ -70,7 +70,18 @@ static const char *const steps[] = {
 
     "ALTER TABLE key ADD COLUMN day_uj INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE key ADD COLUMN day_co2e_ug INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE key ADD COLUMN day_cost_nano INTEGER NOT NULL DEFAULT 0;"};
+    "ALTER TABLE key ADD COLUMN day_cost_nano INTEGER NOT NULL DEFAULT 0;",
+
+    "CREATE TABLE sum_new("
+    " owner INTEGER NOT NULL, hour INTEGER NOT NULL, model TEXT NOT NULL,"
+    " source INTEGER NOT NULL CHECK(source BETWEEN 0 AND 2), n_answers INTEGER NOT NULL,"
+    " n_in INTEGER NOT NULL, n_cached INTEGER NOT NULL, n_out INTEGER NOT NULL,"
+    " energy_uj INTEGER NOT NULL, PRIMARY KEY(owner, hour, model, source)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO sum_new SELECT owner, hour, '', 0, n_answers, n_in, n_cached, n_out, energy_uj"
+    " FROM sum;"
+    "DROP TABLE sum;"
+    "ALTER TABLE sum_new RENAME TO sum;"
+    "CREATE INDEX sum_by_hour ON sum(hour);"};
 
 const int sb_schema_version = (int)SB_ARRAY_LEN(steps);
 

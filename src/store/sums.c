@@ -37,24 +37,36 @@ static sb_sum read_sum(sqlite3_stmt *st)
                     .energy_uj = sqlite3_column_int64(st, 5)};
 }
 
+/* The same, and whose it is. */
+static sb_sum read_part(sqlite3_stmt *st)
+{
+    sb_sum s = read_sum(st);
+    s.model = sb_sql_text(st, 6);
+    const int64_t source = sqlite3_column_int64(st, 7);
+    if (source > SB_SUM_UNKNOWN && source < SB_SUM_SOURCE_COUNT) s.source = (sb_sum_source)source;
+    return s;
+}
+
 static sb_status add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err)
 {
     bool there = false;
     sqlite3_stmt *st = NULL;
     sb_sum sum = *s;
+    const sb_sql_value model = s->model.p ? sb_text(s->model) : sb_word("");
     SB_TRY(SB_SQL(&st, db, err,
                   "SELECT hour, n_answers, n_in, n_cached, n_out, energy_uj FROM sum"
-                  " WHERE owner = ? AND hour = ?",
-                  sb_int(owner), sb_int(s->hour)));
+                  " WHERE owner = ? AND hour = ? AND model = ? AND source = ?",
+                  sb_int(owner), sb_int(s->hour), model, sb_int(s->source)));
     SB_TRY(sb_sql_step(db, st, &there, err));
     if (there) {
         const sb_sum was = read_sum(st);
         add_to(&sum, &was);
         (void)sqlite3_reset(st);
     }
-    return SB_SQL_RUN(db, err, "INSERT OR REPLACE INTO sum VALUES(?, ?, ?, ?, ?, ?, ?)",
-                      sb_int(owner), sb_int(sum.hour), sb_int(sum.n_answers), sb_int(sum.n_in),
-                      sb_int(sum.n_cached), sb_int(sum.n_out), sb_int(sum.energy_uj));
+    return SB_SQL_RUN(db, err, "INSERT OR REPLACE INTO sum VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      sb_int(owner), sb_int(sum.hour), model, sb_int(sum.source),
+                      sb_int(sum.n_answers), sb_int(sum.n_in), sb_int(sum.n_cached),
+                      sb_int(sum.n_out), sb_int(sum.energy_uj));
 }
 
 sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err)
@@ -62,6 +74,8 @@ sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err)
     if (owner < 0 || s->n_answers < 0 || s->n_in < 0 || s->n_cached < 0 || s->n_out < 0 ||
         s->energy_uj < 0)
         return SB_FAIL(err, SB_INVALID, "sum: a count is negative");
+    SB_TRY(sb_check_text(s->model, SB_SUM_MODEL_BYTES, "sum: model", err));
+    if (s->source >= SB_SUM_SOURCE_COUNT) return SB_FAIL(err, SB_INVALID, "sum: no such source");
     SB_TRY(sb_turn_write(db, err));
     return sb_turn_end(db, add(db, owner, s, err), err);
 }
@@ -100,6 +114,30 @@ sb_status sb_sum_list(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_su
                                " WHERE owner = ? AND hour >= ? AND hour < ? ORDER BY hour",
                                sb_int(owner), sb_int(from), sb_int(to));
     if (s == SB_OK) s = sb_row_status(walk(db, st, row, ctx, err));
+    return sb_turn_done(db, s);
+}
+
+static sb_status each(sb_db *db, sqlite3_stmt *st, sb_sum_part part, void *ctx, sb_error *err)
+{
+    for (bool there = true;;) {
+        SB_TRY(sb_sql_step(db, st, &there, err));
+        if (!there) return SB_OK;
+        const sb_sum s = read_part(st);
+        SB_TRY(part(ctx, sqlite3_column_int64(st, 8), &s, err));
+    }
+}
+
+sb_status sb_sum_each(sb_db *db, int64_t from, int64_t to, sb_sum_part part, void *ctx,
+                      sb_error *err)
+{
+    sqlite3_stmt *st = NULL;
+    SB_TRY(sb_turn_read(db, err));
+    sb_status s =
+        SB_SQL(&st, db, err,
+               "SELECT hour, n_answers, n_in, n_cached, n_out, energy_uj, model, source, owner"
+               " FROM sum WHERE hour >= ? AND hour < ? ORDER BY hour",
+               sb_int(from), sb_int(to));
+    if (s == SB_OK) s = sb_row_status(each(db, st, part, ctx, err));
     return sb_turn_done(db, s);
 }
 

@@ -233,6 +233,76 @@ static void sums_add_up_by_hour_and_owner(void **state)
     assert_int_equal(sb_sum_hour(7200000), 2);
 }
 
+static sb_status see_part(void *ctx, sb_owner owner, const sb_sum *s, sb_error *err)
+{
+    char *out = ctx;
+    (void)err;
+    const size_t n = strlen(out);
+    snprintf(out + n, 256 - n, "%d:%d:%.*s:%d/%d ", (int)s->hour, (int)owner, (int)s->model.n,
+             s->model.p, (int)s->source, (int)s->energy_uj);
+    return SB_OK;
+}
+
+static void sums_keep_models_and_sources_apart(void **state)
+{
+    room *r = *state;
+    char seen[256] = "", most[SB_SUM_MODEL_BYTES + 2];
+    sb_sum total = {0};
+    room_open(r);
+    sb_sum s = {.hour = 10, .n_answers = 1, .energy_uj = 100};
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    s.model = str("m");
+    s.source = SB_SUM_MEASURED;
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    s.source = SB_SUM_ESTIMATED;
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    OK(sb_sum_add(r->db, 2, &s, WHY));
+    OK(sb_sum_each(r->db, 0, 100, see_part, seen, WHY));
+    assert_string_equal(seen, "10:1::0/100 10:1:m:1/200 10:1:m:2/100 10:2:m:2/100 ");
+    seen[0] = 0;
+    OK(sb_sum_each(r->db, 11, 100, see_part, seen, WHY));
+    assert_string_equal(seen, "");
+    OK(sb_sum_list(r->db, 1, 0, 100, see_sum, seen, WHY)); // as one hour
+    assert_string_equal(seen, "10:4/400 ");
+    OK(sb_sum_total(r->db, SB_OWNER_ALL, 0, 100, &total, WHY));
+    assert_true(total.n_answers == 5 && total.energy_uj == 500);
+    memset(most, 'm', sizeof most);
+    s.model = (sb_str){most, SB_SUM_MODEL_BYTES};
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    s.model.n++;
+    assert_int_equal(sb_sum_add(r->db, 1, &s, NULL), SB_INVALID);
+    s.model = str("\xff");
+    assert_int_equal(sb_sum_add(r->db, 1, &s, NULL), SB_INVALID);
+    s.model = str("m");
+    s.source = SB_SUM_SOURCE_COUNT;
+    assert_int_equal(sb_sum_add(r->db, 1, &s, NULL), SB_INVALID);
+}
+
+/* A file of schema 4: its sums become sums of no model and unknown source. */
+static void sums_of_before_stay(void **state)
+{
+    static const char back[] =
+        "DROP TABLE sum; CREATE TABLE sum("
+        " owner INTEGER NOT NULL, hour INTEGER NOT NULL, n_answers INTEGER NOT NULL,"
+        " n_in INTEGER NOT NULL, n_cached INTEGER NOT NULL, n_out INTEGER NOT NULL,"
+        " energy_uj INTEGER NOT NULL, PRIMARY KEY(owner, hour)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX sum_by_hour ON sum(hour);"
+        "INSERT INTO sum VALUES(1, 10, 2, 3, 1, 4, 500), (7, 11, 1, 1, 0, 1, 60);"
+        "PRAGMA user_version = 4;";
+    room *r = *state;
+    char seen[256] = "";
+    sb_db_facts f;
+    room_open(r);
+    assert_int_equal(sqlite3_exec(r->db->sq, back, NULL, NULL, NULL), SQLITE_OK);
+    room_reopen(r);
+    OK(sb_sum_each(r->db, 0, 100, see_part, seen, WHY));
+    assert_string_equal(seen, "10:1::0/500 11:7::0/60 ");
+    OK(sb_db_check(r->db, &f, WHY));
+    assert_int_equal(f.version, sb_schema_version);
+    OK(sb_schema_same(r->db, sb_schema_version, WHY));
+}
+
 static sb_status see_response(void *ctx, const sb_response *p, sb_error *err)
 {
     char *out = ctx;
@@ -339,6 +409,8 @@ int main(void)
                                        CASE(bad_keys_are_refused),
                                        CASE(use_is_noted_by_the_hour),
                                        CASE(sums_add_up_by_hour_and_owner),
+                                       CASE(sums_keep_models_and_sources_apart),
+                                       CASE(sums_of_before_stay),
                                        CASE(responses_chain_after_a_restart),
                                        CASE(a_chain_has_an_end),
                                        CASE(a_clock_that_jumps_expires_little)};

@@ -216,15 +216,25 @@ static int watch(sqlite3 *sq, char **why, const struct sqlite3_api_routines *api
     return sqlite3_trace_v2(sq, SQLITE_TRACE_STMT, trace, NULL);
 }
 
+/* The table of sums before step 5. */
+#define OLD_SUM                                                                                    \
+    "DROP TABLE sum; CREATE TABLE sum("                                                            \
+    " owner INTEGER NOT NULL, hour INTEGER NOT NULL, n_answers INTEGER NOT NULL,"                  \
+    " n_in INTEGER NOT NULL, n_cached INTEGER NOT NULL, n_out INTEGER NOT NULL,"                   \
+    " energy_uj INTEGER NOT NULL, PRIMARY KEY(owner, hour)) STRICT, WITHOUT ROWID;"                \
+    "CREATE INDEX sum_by_hour ON sum(hour);"                                                       \
+    "INSERT INTO sum VALUES(0, 10, 1, 2, 0, 3, 400);"
+
 /* Puts a data base of an old schema into the home. */
 static void make_old(room *r, int version, int n_messages)
 {
     static const char *const undo[] = {
         "", "DROP TABLE response; DROP TABLE sum; DROP TABLE key; PRAGMA user_version = 1;",
-        "DROP TABLE key; PRAGMA user_version = 2;",
-        "ALTER TABLE key DROP COLUMN day_cost_nano; ALTER TABLE key DROP COLUMN day_co2e_ug;"
-        "ALTER TABLE key DROP COLUMN day_uj; PRAGMA user_version = 3;",
-        ""};
+        OLD_SUM "DROP TABLE key; PRAGMA user_version = 2;",
+        OLD_SUM "ALTER TABLE key DROP COLUMN day_cost_nano; "
+                "ALTER TABLE key DROP COLUMN day_co2e_ug; ALTER TABLE key DROP COLUMN day_uj; "
+                "PRAGMA user_version = 3;",
+        OLD_SUM "PRAGMA user_version = 4;"};
     char command[160], id[SB_DB_ID_BYTES];
     snprintf(command, sizeof command, "rm -rf %s", r->home);
     assert_int_equal(system(command), 0);
@@ -285,6 +295,8 @@ static void an_upgrade_that_is_killed_is_old_or_new(void **state)
             room_open(r);
             assert_int_equal(ask(r->db, "SELECT count(*) FROM msg WHERE content = 'kept'"),
                              version ? 3 : 0);
+            assert_int_equal(ask(r->db, "SELECT coalesce(sum(energy_uj), 0) FROM sum"),
+                             version >= 2 ? 400 : 0);
             OK(sb_schema_same(r->db, sb_schema_version, WHY));
             sb_db_close(r->db);
             r->db = NULL;
