@@ -3,11 +3,10 @@
 #include "sobre.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/cli.h"
 #include "cli/json_out.h"
-#include "energy/meter.h"
+#include "cli/setup.h"
 #include "kernels/kernels.h"
 
 sb_status sb_cmd_version(const sb_cli *c, sb_error *err)
@@ -16,9 +15,9 @@ sb_status sb_cmd_version(const sb_cli *c, sb_error *err)
     char version[32];
     (void)snprintf(version, sizeof version, "%d.%d.%d", SOBRE_VERSION_MAJOR, SOBRE_VERSION_MINOR,
                    SOBRE_VERSION_PATCH);
-    const sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
     sb_meter *meter;
-    SB_TRY(sb_meter_open(&meter, &roots, err));
+    sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
+    SB_TRY(sb_cli_meter(&meter, &roots, err));
     sb_status s = SB_OK;
     if (c->args->v[SB_OPT_json].set)
         s = sb_json_print(c->out,

@@ -102,7 +102,7 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     sb_rest_init(&h->rest, (int)a->v[SB_OPT_power].i, sb_pool_n_threads(h->pool));
     sb_meter_roots roots;
     SB_TRY(sb_meter_web_open(&h->meter_web, a, &roots, err));
-    SB_TRY(sb_meter_open(&h->meter, &roots, err));
+    SB_TRY(sb_cli_meter(&h->meter, &roots, err));
     const sb_ledger_opts lo = {.meter = h->meter};
     SB_TRY(sb_ledger_open(&h->ledger, &lo, err));
     SB_TRY(sb_cli_governor(a, &h->governor, err));

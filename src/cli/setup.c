@@ -22,6 +22,27 @@ sb_status sb_cli_model_path(const char *what, sb_buf *out, sb_error *err)
     return s;
 }
 
+sb_status sb_cli_calibration_path(sb_buf *out, sb_error *err)
+{
+    sb_store *store = NULL;
+    SB_TRY(sb_store_open(&store, NULL, err));
+    const sb_status s = sb_buf_addf(out, err, "%s/calibration.json", sb_store_home(store));
+    sb_store_close(store);
+    return s;
+}
+
+sb_status sb_cli_meter(sb_meter **out, sb_meter_roots *roots, sb_error *err)
+{
+    sb_buf path;
+    sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of the calibration");
+    const bool known = sb_cli_calibration_path(&path, NULL) == SB_OK; /* no home: none */
+    roots->calibration = known ? path.p : NULL;
+    const sb_status s = sb_meter_open(out, roots, err);
+    roots->calibration = NULL;
+    sb_buf_deinit(&path);
+    return s;
+}
+
 int sb_cli_threads(const sb_args *a)
 {
     if (a->v[SB_OPT_threads].set) return (int)a->v[SB_OPT_threads].i;

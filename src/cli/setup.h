@@ -7,8 +7,13 @@
 #include "base/pool.h"
 #include "chat/governor.h"
 #include "cli/cli.h"
+#include "energy/meter.h"
 #include "engine/engine.h"
 
+/* The meter of this machine, or under SOBRE_SYSFS_ROOT, with what was calibrated here. */
+sb_status sb_cli_meter(sb_meter **out, sb_meter_roots *roots, sb_error *err) SB_MUST_USE;
+/* Appends the path of the calibration's file. */
+sb_status sb_cli_calibration_path(sb_buf *out, sb_error *err) SB_MUST_USE;
 /* Appends the path of the model that `what` names. */
 sb_status sb_cli_model_path(const char *what, sb_buf *out, sb_error *err) SB_MUST_USE;
 /* Number of compute threads the options ask for. */

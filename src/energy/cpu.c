@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "energy/estimate.h"
 #include "energy/internal.h"
 
 enum { INFO_BYTES = 4096, ANY = -1 }; /* the first processor's lines are enough */
@@ -52,18 +53,24 @@ static int64_t find_number(const char *text, const char *key)
     return s.p && sb_energy_parse_u64(s.p, s.p + s.n, &v) && v < 65536 ? (int64_t)v : ANY;
 }
 
-sb_cpu_power sb_cpu_power_find(const char *proc)
+sb_cpu_id sb_cpu_id_read(const char *proc)
 {
-    char path[512], text[INFO_BYTES], vendor[32] = "";
+    sb_cpu_id id = {.family = ANY, .model = ANY};
+    char path[512], text[INFO_BYTES];
     const int n = snprintf(path, sizeof path, "%s/proc/cpuinfo", proc);
     const int fd = n > 0 && (size_t)n < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     const int got = fd >= 0 ? sb_energy_pread(fd, text, sizeof text) : -1;
     if (fd >= 0) (void)close(fd);
-    if (got <= 0) return sb_cpu_power_match("", ANY, ANY);
+    if (got <= 0) return id;
     const sb_str v = find_line(text, "vendor_id");
-    if (v.p && v.n < sizeof vendor) {
-        memcpy(vendor, v.p, v.n);
-        vendor[v.n] = 0;
-    }
-    return sb_cpu_power_match(vendor, find_number(text, "cpu family"), find_number(text, "model"));
+    if (v.p && v.n < sizeof id.vendor) memcpy(id.vendor, v.p, v.n);
+    id.family = find_number(text, "cpu family");
+    id.model = find_number(text, "model");
+    return id;
+}
+
+sb_cpu_power sb_cpu_power_find(const char *proc)
+{
+    const sb_cpu_id id = sb_cpu_id_read(proc);
+    return sb_cpu_power_match(id.vendor, id.family, id.model);
 }

@@ -42,6 +42,11 @@ void sb_energy_amount(char *out, size_t out_bytes, int64_t uj, int n, sb_roundin
                    scale[i].name);
 }
 
+int sb_energy_digits(const sb_energy *e)
+{
+    return sb_receipt_digits(sb_receipt_kind_of(e));
+}
+
 void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes)
 {
     if (e->source == SB_ENERGY_UNAVAILABLE) {

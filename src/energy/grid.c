@@ -248,11 +248,10 @@ int64_t sb_tariff_nano(const sb_tariff *t, int64_t uj)
     return product(uj, t->nano_per_kwh, UINT64_C(3600000000000));
 }
 
-/* v with n significant digits and zeros behind them. */
-static int64_t rounded(int64_t v, int n)
+int64_t sb_round_digits(int64_t v, int digits)
 {
     int64_t unit = 1, most = 10;
-    for (int i = 1; i < n; i++)
+    for (int i = 1; i < digits; i++)
         most *= 10;
     while (v / unit >= most)
         unit *= 10;
@@ -278,7 +277,7 @@ void sb_grid_text(const sb_grid *g, int64_t uj, int digits, char *out, size_t ou
         const char *name;
     } scale[] = {{9, 1000000000, "kg"}, {6, 1000000, "g"}, {3, 1000, "mg"}, {0, 0, "ug"}};
     char amount[32], factor[32], when[64] = "";
-    const int64_t ug = rounded(sb_grid_ug(g, uj), digits);
+    const int64_t ug = sb_round_digits(sb_grid_ug(g, uj), digits);
     size_t i = 0;
     while (i + 1 < SB_ARRAY_LEN(scale) && ug < scale[i].ug)
         i++;
@@ -300,7 +299,7 @@ void sb_tariff_text(const sb_tariff *t, int64_t uj, int digits, char *out, size_
 {
     char amount[40], rate[40];
     const char *gap = t->currency[0] ? " " : "";
-    sb_decimal_text(rounded(sb_tariff_nano(t, uj), digits), 9, amount, sizeof amount);
+    sb_decimal_text(sb_round_digits(sb_tariff_nano(t, uj), digits), 9, amount, sizeof amount);
     sb_decimal_text(t->nano_per_kwh, 9, rate, sizeof rate);
     (void)snprintf(out, out_bytes, "%s%s%s at %s%s%s/kWh (given by the operator)", amount, gap,
                    t->currency, rate, gap, t->currency);

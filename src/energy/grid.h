@@ -69,6 +69,8 @@ int64_t sb_tariff_nano(const sb_tariff *t, int64_t uj);
 void sb_grid_text(const sb_grid *g, int64_t uj, int digits, char *out, size_t out_bytes);
 /* "0.0000007 EUR at 0.25 EUR/kWh (given by the operator)". */
 void sb_tariff_text(const sb_tariff *t, int64_t uj, int digits, char *out, size_t out_bytes);
+/* v rounded to so many significant digits; v >= 0. */
+int64_t sb_round_digits(int64_t v, int digits);
 /* v units of 10^-places as a decimal without zeros at its end: 250, 3 -> "0.25". */
 void sb_decimal_text(int64_t v, int places, char *out, size_t out_bytes);
 #endif

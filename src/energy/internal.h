@@ -4,6 +4,7 @@
 #ifndef SB_ENERGY_INTERNAL_H
 #define SB_ENERGY_INTERNAL_H
 #include "base/base.h"
+#include "energy/estimate.h"
 #include "energy/meter.h"
 #include "energy/meters.h"
 
@@ -183,4 +184,17 @@ typedef struct sb_cpu_power {
 } sb_cpu_power;
 sb_cpu_power sb_cpu_power_find(const char *proc);
 sb_cpu_power sb_cpu_power_match(const char *vendor, int64_t family, int64_t model);
+
+/* estimator.c: coefficients of the processor's row, or of its calibration. */
+typedef struct sb_estimator {
+    sb_cpu_power cpu;
+    sb_coefficients c;          /* of the row, or of the calibration */
+    sb_calibration calibration; /* fit.n 0: none of this processor */
+} sb_estimator;
+/* e is zeroed; calibration: a file, or NULL. */
+void sb_estimator_open(sb_estimator *e, const char *proc, const char *calibration);
+/* Which estimate it is, for people. */
+void sb_estimator_name(const sb_estimator *e, char *out, size_t out_bytes);
+/* Makes a stretch whose estimate_uj is known an estimate, and says why there is no measurement. */
+void sb_estimator_fill(const sb_estimator *e, sb_stretch *s, const char *why);
 #endif

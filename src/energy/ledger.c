@@ -459,6 +459,10 @@ void sb_ledger_step(sb_ledger *l, const sb_work_record *r)
         if (more) l->step_cap = n;
     }
     const uint64_t step_ns = r->end_ns > r->begin_ns ? r->end_ns - r->begin_ns : 0;
+    uint64_t n_bytes = r->dense_bytes;
+    for (size_t i = 0; i < n; i++)
+        n_bytes += r->parts[i].kv_bytes;
+    sb_meter_add_bytes(l->o.meter, n_bytes);
     if (n <= l->step_cap) {
         sb_split_step(r, &sb_split_usual, l->step_pj);
         for (size_t i = 0; i < n; i++) {

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ struct sb_meter {
     sb_sources found;
     int stat_fd, group_fd; /* proc/stat, and of a tree its cpu.stat; -1: none */
     uint64_t ns_per_tick;  /* of /proc/stat */
-    sb_cpu_power cpu;
+    sb_estimator estimator;
+    atomic_uint_fast64_t n_bytes; /* of sb_meter_add_bytes() */
     sb_check_state check;
     char hint[HINT_BYTES], name[NAME_BYTES];
 };
@@ -140,7 +142,7 @@ static void open_proc(sb_meter *m, const sb_meter_roots *r)
     m->group_fd = sysfs[0] ? sb_energy_open(sysfs, "sys/fs/cgroup", "cpu.stat") : -1;
     const int probe = r->proc ? -1 : sb_energy_open(proc, "proc", "cpuinfo");
     if (probe >= 0) (void)close(probe);
-    m->cpu = sb_cpu_power_find(r->proc || probe >= 0 ? proc : "");
+    sb_estimator_open(&m->estimator, r->proc || probe >= 0 ? proc : "", r->calibration);
     const long hz = sysconf(_SC_CLK_TCK);
     m->ns_per_tick = hz > 0 ? 1000000000u / (uint64_t)hz : 10000000u;
 }
@@ -161,9 +163,7 @@ sb_status sb_meter_open(sb_meter **out, const sb_meter_roots *roots, sb_error *e
     if (m->found.main)
         name_counters(m, sb_counters_have(m->found.main, SB_COUNTER_DRAM), m->name, sizeof m->name);
     else
-        (void)snprintf(m->name, sizeof m->name,
-                       "no meter, estimated from CPU time: %s, %u mW per busy thread", m->cpu.label,
-                       m->cpu.milliwatts);
+        sb_estimator_name(&m->estimator, m->name, sizeof m->name);
     *out = m;
     return SB_OK;
 }
@@ -195,7 +195,9 @@ size_t sb_meter_list(const sb_meter *m, sb_meter_row *out, size_t n_max)
                             .state = m->found.main ? SB_METER_FALLBACK : SB_METER_CHOSEN,
                             .counted = !m->found.main,
                             .unit = "mW a thread"};
-    (void)snprintf(out[n].name, sizeof out[n].name, "%s, %u mW", m->cpu.label, m->cpu.milliwatts);
+    (void)snprintf(out[n].name, sizeof out[n].name, "%s, %u mW",
+                   m->estimator.calibration.fit.n ? "calibrated here" : m->estimator.cpu.label,
+                   m->estimator.c.milliwatts);
     return n + 1;
 }
 
@@ -269,7 +271,7 @@ static uint64_t own_busy_ns(const sb_meter *m)
 static sb_meter_mark mark_now(sb_meter *m)
 {
     sb_counters *c = m->found.main;
-    sb_meter_mark mark = {.cpu_ns = sb_process_cpu_ns()};
+    sb_meter_mark mark = {.cpu_ns = sb_process_cpu_ns(), .n_bytes = atomic_load(&m->n_bytes)};
     if (c) {
         sb_counters_tick(c);
         mark.sum_uj = c->sum_uj;
@@ -291,26 +293,14 @@ sb_meter_mark sb_meter_begin(sb_meter *m)
     return mark_now(m);
 }
 
-static int64_t estimate_uj(const sb_meter *m, uint64_t cpu_ns)
+void sb_meter_add_bytes(sb_meter *m, uint64_t n_bytes)
 {
-    uint64_t pj = 0; /* ns * milliwatts = 1e-12 J; stretches up to 100 days of CPU time fit */
-    if (ckd_mul(&pj, cpu_ns, (uint64_t)m->cpu.milliwatts)) pj = UINT64_MAX;
-    return (int64_t)(pj / 1000000);
+    atomic_fetch_add_explicit(&m->n_bytes, n_bytes, memory_order_relaxed);
 }
 
 static void estimate(const sb_meter *m, sb_stretch *e, const char *why)
 {
-    e->source = SB_ENERGY_ESTIMATED;
-    if (!e->is_lost && !e->is_short) e->all_uj = e->estimate_uj;
-    e->lo_uj = e->estimate_uj / 2;
-    e->hi_uj = e->estimate_uj * 2;
-    e->ratio = 1;
-    e->method = "cpu_time_x_coefficient";
-    (void)snprintf(e->meter, sizeof e->meter, "%s, %u mW per busy thread", m->cpu.label,
-                   m->cpu.milliwatts);
-    (void)snprintf(e->scope, sizeof e->scope,
-                   "%s; CPU time of this process x a coefficient (%s), not calibrated here", why,
-                   m->cpu.basis);
+    sb_estimator_fill(&m->estimator, e, why);
 }
 
 /* Busy time of all other programs of the machine, and of this one as the same book has it. */
@@ -357,7 +347,7 @@ sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
                     .cpu_ns = end.cpu_ns - begin->cpu_ns,
                     .all_uj = (int64_t)(end.sum_uj - begin->sum_uj),
                     .is_lost = end.n_lost != begin->n_lost};
-    e.estimate_uj = estimate_uj(m, e.cpu_ns);
+    e.estimate_uj = sb_estimate_uj(&m->estimator.c, e.cpu_ns, end.n_bytes - begin->n_bytes);
     e.is_short = c && !e.is_lost && (e.all_uj == 0 || e.duration_ns < c->step_ns);
     if (!e.is_short) *mark = end;
     if (!c)

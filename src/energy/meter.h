@@ -91,6 +91,7 @@ typedef struct sb_meter_roots {
     const sb_meter_fetch *fetch; /* NULL: no plugs and endpoints */
     const char *const *urls;     /* theirs: a plug's address, or an endpoint's with its path */
     size_t n_urls;
+    const char *calibration; /* file of `sobre energy calibrate`, or NULL; read at opening only */
     bool survey; /* look at every meter, also where a better one was found (meters.h) */
 } sb_meter_roots;
 
@@ -107,6 +108,7 @@ typedef struct sb_meter_mark {
     uint64_t own_busy_ns; /* this process's in host_busy_ns, where a tree says so; else 0 */
     uint64_t sum_uj;      /* of all zones, unwrapped, since the meter was opened */
     uint32_t n_lost;
+    uint64_t n_bytes; /* of sb_meter_add_bytes() */
 } sb_meter_mark;
 
 /* What the meter says of the time between two marks, before any of it is anyone's. */
@@ -137,6 +139,12 @@ const char *sb_meter_hint(const sb_meter *m);
 /* Which meter it is, for people: "RAPL package+dram, 2 counters", or the coefficient's row. */
 const char *sb_meter_name(const sb_meter *m);
 
+/* Bytes of weights, keys and values that were read since: a calibrated estimate counts them. Any
+ * thread. */
+void sb_meter_add_bytes(sb_meter *m, uint64_t n_bytes);
+/* How an estimate of this method was made, for who shows it: by coefficients calibrated here. */
+bool sb_meter_is_calibrated(const char *method);
+
 sb_meter_mark sb_meter_begin(sb_meter *m);
 /* Energy since the mark. */
 sb_energy sb_meter_end(sb_meter *m, const sb_meter_mark *begin);
@@ -164,6 +172,9 @@ const char *sb_energy_source_name(sb_energy_source s);
 void sb_energy_add(sb_energy *sum, const sb_energy *e);
 /* The larger distance from energy_uj to an end of its range, in percent of it. */
 double sb_energy_error_pct(const sb_energy *e);
+/* How many digits of it are known: three of a meter, two of an estimate calibrated here, else one.
+ */
+int sb_energy_digits(const sb_energy *e);
 /* "12.3 J (11.8 J to 12.9 J), measured: METER (SCOPE)" or "about 9 J (4 J to 20 J), estimated:
  * ...": three significant digits for a meter, one for an estimate nobody calibrated. out, of
  * SB_ENERGY_TEXT_BYTES, is always NUL-terminated. */

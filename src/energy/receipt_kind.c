@@ -18,7 +18,7 @@ sb_receipt_kind sb_receipt_kind_of(const sb_energy *e)
     case SB_ENERGY_MEASURED:
         return SB_RECEIPT_METER;
     case SB_ENERGY_ESTIMATED:
-        return SB_RECEIPT_MODEL;
+        return sb_meter_is_calibrated(e->method) ? SB_RECEIPT_CALIBRATED : SB_RECEIPT_MODEL;
     case SB_ENERGY_UNAVAILABLE:
     case SB_ENERGY_SOURCE_COUNT:
         break;

@@ -4,6 +4,7 @@
  * Counters in a register turn over after minutes, and nobody asks an idle server for anything: a
  * timer reads them four times before they can. Meters that do not wrap need none. Answers are worth
  * more than their chain: without a log the receipts are signed all the same. */
+#include "base/limits.h"
 #include "server/server_in.h"
 
 #include <event2/event.h>
@@ -26,10 +27,21 @@ static sb_status open_receipts(sb_server *sv, sb_error *err)
     return SB_OK;
 }
 
+/* With what `sobre energy calibrate` left, which is read here only: before the sandbox. */
+static sb_status open_meter(sb_server *sv, sb_error *err)
+{
+    sb_buf path;
+    sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of the calibration");
+    sb_status s = sb_buf_addf(&path, err, "%s/calibration.json", sb_store_home(sv->store));
+    const sb_meter_roots roots = {.sysfs = sv->o.sysfs, .calibration = path.p};
+    if (s == SB_OK) s = sb_meter_open(&sv->meter, &roots, err);
+    sb_buf_deinit(&path);
+    return s;
+}
+
 sb_status sb_server_energy_open(sb_server *sv, sb_error *err)
 {
-    const sb_meter_roots roots = {.sysfs = sv->o.sysfs};
-    SB_TRY(sb_meter_open(&sv->meter, &roots, err));
+    SB_TRY(open_meter(sv, err));
     SB_TRY(open_receipts(sv, err));
     const sb_ledger_opts o = {.meter = sv->meter,
                               .tick_ns = SB_LEDGER_TICK_NS,
