@@ -8,7 +8,10 @@
  * Cost        Nothing is computed until somebody asks. */
 #ifndef SB_SERVER_METRICS_H
 #define SB_SERVER_METRICS_H
+#include "base/buf.h"
 #include "chat/chat.h"
+#include "energy/grid.h"
+#include "energy/ledger.h"
 
 #include <stdatomic.h>
 
@@ -34,4 +37,9 @@ void sb_hist_add(sb_hist *h, uint64_t ns);
 uint64_t sb_hist_bound(int i);
 /* A turn that ended. */
 void sb_metrics_turn(sb_metrics *m, const sb_turn *t);
+/* Appends the ledger's accounts as Prometheus' text. */
+sb_status sb_metrics_ledger(sb_buf *b, const sb_ledger_totals *t, sb_error *err) SB_MUST_USE;
+/* Appends what uj microjoules stand for; NULL: nobody asked. */
+sb_status sb_metrics_footprint(sb_buf *b, int64_t uj, const sb_grid *g, const sb_tariff *t,
+                               sb_error *err) SB_MUST_USE;
 #endif

@@ -20,22 +20,31 @@ static sb_status one(sb_buf *b, const char *name, const char *type, const char *
     return sb_buf_addf(b, err, "sobre_%s %.17g\n", name, v);
 }
 
-static sb_status hist(sb_buf *b, const char *name, const char *help, const sb_hist *h,
-                      sb_error *err)
+/* name: whole, with its prefix. */
+static sb_status hist_of(sb_buf *b, const char *name, const char *help, const sb_hist *h,
+                         sb_error *err)
 {
     uint64_t sum = 0;
-    SB_TRY(head(b, name, "histogram", help, err));
+    SB_TRY(sb_buf_addf(b, err, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name));
     for (int i = 0; i <= SB_HIST_BUCKETS; i++) {
         sum += atomic_load_explicit(&h->n[i], memory_order_relaxed);
         if (i < SB_HIST_BUCKETS)
-            SB_TRY(sb_buf_addf(b, err, "sobre_%s_bucket{le=\"%g\"} %llu\n", name,
+            SB_TRY(sb_buf_addf(b, err, "%s_bucket{le=\"%g\"} %llu\n", name,
                                (double)sb_hist_bound(i) / 1e9, (unsigned long long)sum));
         else
-            SB_TRY(sb_buf_addf(b, err, "sobre_%s_bucket{le=\"+Inf\"} %llu\n", name,
+            SB_TRY(sb_buf_addf(b, err, "%s_bucket{le=\"+Inf\"} %llu\n", name,
                                (unsigned long long)sum));
     }
-    return sb_buf_addf(b, err, "sobre_%s_sum %.9g\nsobre_%s_count %llu\n", name,
+    return sb_buf_addf(b, err, "%s_sum %.9g\n%s_count %llu\n", name,
                        (double)atomic_load(&h->sum_ns) / 1e9, name, (unsigned long long)sum);
+}
+
+static sb_status hist(sb_buf *b, const char *name, const char *help, const sb_hist *h,
+                      sb_error *err)
+{
+    char full[64];
+    (void)snprintf(full, sizeof full, "sobre_%s", name);
+    return hist_of(b, full, help, h, err);
 }
 
 static sb_status requests(sb_buf *b, const sb_metrics *m, sb_error *err)
@@ -136,14 +145,29 @@ static sb_status process(sb_buf *b, sb_server *sv, sb_error *err)
                sb_db_state_of(sv->db) == SB_DB_GOOD, err);
 }
 
+/* What answers have used, each with its source, as one number: for products only. */
+static int64_t answers_uj(const sb_metrics *m)
+{
+    uint64_t uj = 0;
+    for (int i = SB_ENERGY_MEASURED; i < SB_ENERGY_SOURCE_COUNT; i++)
+        uj += atomic_load(&m->energy_uj[i]);
+    return (int64_t)uj;
+}
+
 static sb_status all(sb_buf *b, sb_server *sv, sb_error *err)
 {
     models_text t = {.b = b, .err = err};
     SB_TRY(requests(b, &sv->metrics, err));
     SB_TRY(tokens(b, &sv->metrics, err));
+    SB_TRY(sb_metrics_footprint(b, answers_uj(&sv->metrics), sv->o.grid, sv->o.tariff, err));
     SB_TRY(hist(b, "time_to_first_token_seconds", "from the request to the first words",
                 &sv->metrics.ttft, err));
     SB_TRY(hist(b, "token_gap_seconds", "between the words of one answer", &sv->metrics.gap, err));
+    // The same by the names of OpenTelemetry's GenAI conventions, for dashboards that know them.
+    SB_TRY(hist_of(b, "gen_ai_server_time_to_first_token_seconds",
+                   "as sobre_time_to_first_token_seconds", &sv->metrics.ttft, err));
+    SB_TRY(hist_of(b, "gen_ai_server_time_per_output_token_seconds", "as sobre_token_gap_seconds",
+                   &sv->metrics.gap, err));
     SB_TRY(hist(b, "prepare_seconds", "from the request to its place in the queue",
                 &sv->metrics.wait, err));
     SB_TRY(process(b, sv, err));

@@ -12,6 +12,7 @@
  * Threads     One: the one that calls sb_server_run() is the loop. */
 #ifndef SB_SERVER_H
 #define SB_SERVER_H
+#include "energy/grid.h"
 #include "engine/engine.h"
 #include "server/helper.h"
 #include "server/serve.h"
@@ -38,10 +39,13 @@ typedef struct sb_server_opts {
     int max_connections; /* 0: usual */
     double grace_s;
     bool strict, strict_models, keep_nonces, no_sandbox;
-    const char *log;    /* file, "-", or NULL */
-    const char *sysfs;  /* root of the energy meter's counters, or NULL */
-    const char *notify; /* socket of the service manager, or NULL */
-    sb_helper *helper;  /* forked already, or NULL: none; the server's from now on */
+    const char *log;   /* file, "-", or NULL */
+    const char *sysfs; /* root of the energy meter's counters, or NULL */
+    const sb_grid
+        *grid; /* grams of CO2 equivalent a kWh, or NULL: not asked; outlives the server */
+    const sb_tariff *tariff; /* the same of money */
+    const char *notify;      /* socket of the service manager, or NULL */
+    sb_helper *helper;       /* forked already, or NULL: none; the server's from now on */
     /* A line for people, on the starting thread; may be NULL. */
     void (*say)(void *ctx, const char *line);
     void *ctx;
