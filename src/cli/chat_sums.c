@@ -60,6 +60,7 @@ void sb_chat_sums_show(const sb_chat_room *r)
     if (s->n_turns > 0) {
         sb_out_say(o, "energy: %s", energy);
         sb_out_add(o, "\n", 1);
+        sb_footprint_say(&r->host.footprint, &s->energy, o);
         const char *hint = r->host.meter ? sb_meter_hint(r->host.meter) : NULL;
         if (hint) {
             sb_out_say(o, "%s", hint);

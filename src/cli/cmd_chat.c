@@ -33,7 +33,7 @@ static void show_prefill(void *ctx, int32_t n_done, int32_t n_all)
 }
 
 /* "37 + 7 tokens, 49.6 tokens/s, about 1 J", dimmed where that is possible. */
-static void say_cost(const sb_turn *t)
+static void say_cost(const sb_chat_room *r, const sb_turn *t)
 {
     char energy[SB_ENERGY_TEXT_BYTES];
     sb_energy_text(&t->energy, energy, sizeof energy);
@@ -47,8 +47,9 @@ static void say_cost(const sb_turn *t)
     sb_out_dim(&o, true);
     sb_out_say(&o, "%zu + %zu tokens, %.1f tokens/s, %s", t->prompt_ids.n, t->ids.n,
                t->decode_ns > 0 ? (double)t->n_decoded * 1e9 / (double)t->decode_ns : 0.0, energy);
-    sb_out_dim(&o, false);
     sb_out_add(&o, "\n", 1);
+    sb_footprint_say(&r->host.footprint, &t->energy, &o);
+    sb_out_dim(&o, false);
     sb_out_flush(&o);
 }
 
@@ -92,7 +93,7 @@ static sb_status finish_answer(sb_chat_room *r, const sb_turn *t, sb_error *err)
         return s;
     }
     if (s == SB_OK) say_end(r, t);
-    say_cost(t);
+    say_cost(r, t);
     return s;
 }
 
@@ -220,6 +221,7 @@ static sb_status open_room(sb_chat_room *r, sb_error *err)
     const sb_args *a = r->c->args;
     const char *system = a->v[SB_OPT_system].s;
     SB_TRY(sb_host_check_system(a, err));
+    SB_TRY(sb_footprint_read(&r->host.footprint, r->c, err));
     SB_TRY(open_model(r, err));
     if (system) SB_TRY(sb_talk_set_system(&r->talk, (sb_str){system, strlen(system)}, err));
     return sb_lines_open(&r->lines, err);

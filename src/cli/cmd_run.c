@@ -28,6 +28,7 @@ static void run_deinit(run *r)
 static sb_status run_open(run *r, sb_error *err)
 {
     const sb_args *a = r->c->args;
+    SB_TRY(sb_footprint_read(&r->host.footprint, r->c, err));
     SB_TRY(sb_cli_read_text(a->words[0], &r->prompt, err));
     SB_TRY(sb_host_check_system(a, err));
     return sb_host_open(&r->host, err);
@@ -150,6 +151,8 @@ static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
     if (v[SB_OPT_logprobs].set) sb_json_put(o, "logprobs", logprobs_of(r, t), &ok);
     sb_json_put(o, "timings", timings_of(r, t), &ok);
     sb_json_put(o, "energy", sb_json_energy(&t->energy), &ok);
+    if (t->energy.source != SB_ENERGY_UNAVAILABLE)
+        sb_footprint_put(&r->host.footprint, t->energy.energy_uj, o, &ok);
     sb_json_put(o, "seed", json_integer((json_int_t)r->host.seed), &ok);
     sb_json_put(o, "temperature", json_real((double)sb_host_sampling(&r->host, 0).temp), &ok);
     sb_json_put(o, "sampling", sampling_of(r), &ok);
@@ -174,6 +177,7 @@ static void say_cost(const run *r, const sb_turn *t)
                 decode_s > 0 ? (double)t->n_decoded / decode_s : 0.0, energy);
     const char *hint = sb_meter_hint(r->host.meter);
     if (hint && isatty(2)) sb_term_say("%s", hint);
+    sb_footprint_say(&r->host.footprint, &t->energy, NULL);
 }
 
 static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)

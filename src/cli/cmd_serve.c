@@ -12,6 +12,7 @@
 
 #include "cli/advice.h"
 #include "cli/cli.h"
+#include "cli/footprint.h"
 #include "cli/setup.h"
 #include "model/model.h"
 #include "server/server.h"
@@ -27,6 +28,7 @@ typedef struct serving {
         *proxies[SB_MAX_WORDS];
     char version[32];
     sb_server_opts o;
+    sb_footprint footprint;
 } serving;
 
 static void say_line(void *ctx, const char *line)
@@ -111,6 +113,9 @@ static sb_status take_options(serving *s, sb_error *err)
         *s->c->usage = true;
         return SB_FAIL(err, SB_INVALID, "--max-mem: a number of bytes, as 3G or 800M");
     }
+    SB_TRY(sb_footprint_read(&s->footprint, s->c, err));
+    o->grid = s->footprint.has_grid ? &s->footprint.grid : NULL;
+    o->tariff = s->footprint.has_tariff ? &s->footprint.tariff : NULL;
     if (o->n_models == 0) o->n_models = usual_models(s->models);
     return SB_OK;
 }

@@ -11,6 +11,7 @@
 #include "chat/chat.h"
 #include "cli/cli.h"
 #include "cli/meter_web.h"
+#include "cli/footprint.h"
 #include "cli/progress.h"
 
 typedef struct sb_host {
@@ -27,6 +28,7 @@ typedef struct sb_host {
     sb_bar bar; /* of what takes long: packing, then each long prompt */
     uint64_t begin_ns, ready_ns;
     uint64_t seed;
+    sb_footprint footprint; /* --grid and --tariff */
 } sb_host;
 
 /* A host to open, or to close. */

@@ -327,6 +327,43 @@ static sb_status check_verb(sb_args *a, int n_words, sb_error *err)
     return SB_FAIL(err, SB_INVALID, "'%s': must be one of %s", shown, verbs);
 }
 
+/* Options that only one word of their command takes. */
+static sb_status check_verb_options(const sb_args *a, sb_error *err)
+{
+    static const struct {
+        sb_opt opt;
+        sb_verb verb;
+    } only[] = {{SB_OPT_key_admin, SB_VERB_key_add},
+                {SB_OPT_key_rpm, SB_VERB_key_add},
+                {SB_OPT_key_tpm, SB_VERB_key_add},
+                {SB_OPT_key_concurrent, SB_VERB_key_add},
+                {SB_OPT_key_priority, SB_VERB_key_add},
+                {SB_OPT_peer, SB_VERB_bench_trace},
+                {SB_OPT_levers, SB_VERB_bench_trace},
+                {SB_OPT_chats, SB_VERB_bench_trace},
+                {SB_OPT_with, SB_VERB_bench_trace},
+                {SB_OPT_most, SB_VERB_bench_trace},
+                {SB_OPT_by, SB_VERB_energy_report},
+                {SB_OPT_from, SB_VERB_energy_report},
+                {SB_OPT_to, SB_VERB_energy_report},
+                {SB_OPT_csv, SB_VERB_energy_report},
+                {SB_OPT_html, SB_VERB_energy_report},
+                {SB_OPT_svg, SB_VERB_energy_report},
+                {SB_OPT_score_n, SB_VERB_energy_score},
+                {SB_OPT_score_runs, SB_VERB_energy_score},
+                {SB_OPT_score_tokens, SB_VERB_energy_score},
+                {SB_OPT_score_prompts, SB_VERB_energy_score},
+                {SB_OPT_score_label, SB_VERB_energy_score},
+                {SB_OPT_cal_seconds, SB_VERB_energy_calibrate},
+                {SB_OPT_cal_plug, SB_VERB_energy_calibrate}};
+    for (size_t i = 0; i < SB_ARRAY_LEN(only); i++)
+        if (a->v[only[i].opt].set && a->verb != only[i].verb)
+            return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre %s %s`",
+                           sb_options[only[i].opt].name, sb_commands[a->cmd].name,
+                           sb_verbs[only[i].verb].name);
+    return SB_OK;
+}
+
 /* What is right word by word and wrong together. */
 static sb_status check_together(const sb_args *a, sb_error *err)
 {
@@ -346,18 +383,7 @@ static sb_status check_together(const sb_args *a, sb_error *err)
     if (v[SB_OPT_markers].set && !v[SB_OPT_raw].set)
         return SB_FAIL(err, SB_INVALID,
                        "--special needs --raw: messages never become control tokens");
-    static const sb_opt of_add[] = {SB_OPT_key_admin, SB_OPT_key_rpm, SB_OPT_key_tpm,
-                                    SB_OPT_key_concurrent, SB_OPT_key_priority};
-    for (size_t i = 0; i < SB_ARRAY_LEN(of_add); i++)
-        if (v[of_add[i]].set && a->verb != SB_VERB_key_add)
-            return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre key add`",
-                           sb_options[of_add[i]].name);
-    static const sb_opt of_trace[] = {SB_OPT_peer, SB_OPT_levers, SB_OPT_chats, SB_OPT_with,
-                                      SB_OPT_most};
-    for (size_t i = 0; i < SB_ARRAY_LEN(of_trace); i++)
-        if (v[of_trace[i]].set && a->verb != SB_VERB_bench_trace)
-            return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre bench trace`",
-                           sb_options[of_trace[i]].name);
+    SB_TRY(check_verb_options(a, err));
     if (a->verb == SB_VERB_bench_trace && v[SB_OPT_gen].i == 0)
         return SB_FAIL(err, SB_INVALID, "-n 0: an answer has a token at least");
     if (a->cmd == SB_CMD_bench && v[SB_OPT_prompt].i == 0 && v[SB_OPT_gen].i == 0)
