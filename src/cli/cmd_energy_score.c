@@ -122,7 +122,7 @@ static sb_status all_runs(scoring *s, sb_error *err)
     sb_score_run warm = {0};
     const int n_runs = (int)s->c->args->v[SB_OPT_score_runs].i;
     SB_TRY(query(s, 0, &warm, err)); /* packs what is packed when first used */
-    sb_bar_begin(&s->host.bar, "asking", SB_BAR_TOKENS);
+    sb_bar_begin(&s->host.bar, "asking", SB_BAR_QUERIES);
     for (int i = 0; i < n_runs; i++) {
         sb_score_run run = {0};
         const sb_meter_mark begin = sb_meter_begin(s->meter);

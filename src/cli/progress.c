@@ -42,7 +42,13 @@ static void amount(const sb_bar *b, char *out, size_t n, uint64_t done, uint64_t
     const bool known = all > 0 && per_s > 0;
     char left[48] = "";
     if (known) time_left(left, sizeof left, (double)(all > done ? all - done : 0) / per_s);
-    if (b->unit == SB_BAR_TOKENS && known)
+    if (b->unit == SB_BAR_QUERIES && known)
+        (void)snprintf(out, n, "%llu of %llu queries, %s left", (unsigned long long)done,
+                       (unsigned long long)all, left);
+    else if (b->unit == SB_BAR_QUERIES)
+        (void)snprintf(out, n, "%llu of %llu queries", (unsigned long long)done,
+                       (unsigned long long)all);
+    else if (b->unit == SB_BAR_TOKENS && known)
         (void)snprintf(out, n, "%llu of %llu tokens, %.1f tokens/s, %s left",
                        (unsigned long long)done, (unsigned long long)all, per_s, left);
     else if (b->unit == SB_BAR_TOKENS)

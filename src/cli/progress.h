@@ -9,7 +9,7 @@
 #define SB_CLI_PROGRESS_H
 #include "base/base.h"
 
-typedef enum sb_bar_unit { SB_BAR_BYTES, SB_BAR_TOKENS } sb_bar_unit;
+typedef enum sb_bar_unit { SB_BAR_BYTES, SB_BAR_TOKENS, SB_BAR_QUERIES } sb_bar_unit;
 
 typedef struct sb_bar {
     char what[96]; /* "loading smollm2-135m" */

@@ -276,12 +276,13 @@ void sb_grid_text(const sb_grid *g, int64_t uj, int digits, char *out, size_t ou
         int64_t ug;
         const char *name;
     } scale[] = {{9, 1000000000, "kg"}, {6, 1000000, "g"}, {3, 1000, "mg"}, {0, 0, "ug"}};
-    char amount[32], factor[32], when[64] = "";
+    char number[32], amount[40], factor[32], when[64] = "";
     const int64_t ug = sb_round_digits(sb_grid_ug(g, uj), digits);
     size_t i = 0;
     while (i + 1 < SB_ARRAY_LEN(scale) && ug < scale[i].ug)
         i++;
-    sb_decimal_text(ug, scale[i].places, amount, sizeof amount);
+    sb_decimal_text(ug, scale[i].places, number, sizeof number);
+    (void)snprintf(amount, sizeof amount, "%s %s", number, scale[i].name);
     sb_decimal_text(g->mg_per_kwh, 3, factor, sizeof factor);
     const time_t t = (time_t)g->time_s;
     struct tm tm = {0};
@@ -291,8 +292,8 @@ void sb_grid_text(const sb_grid *g, int64_t uj, int digits, char *out, size_t ou
         (void)snprintf(when, sizeof when, "%d %s; ", g->year, sb_grid_kind_name(g->kind));
     else if (g->kind != SB_GRID_given)
         (void)snprintf(when, sizeof when, "%s; ", sb_grid_kind_name(g->kind));
-    (void)snprintf(out, out_bytes, "%s %s CO2e at %s g/kWh (%s%s%s%s)", amount, scale[i].name,
-                   factor, g->name, g->name[0] ? ", " : "", when, g->source);
+    (void)snprintf(out, out_bytes, "%s CO2e at %s g/kWh (%s%s%s%s)", amount, factor, g->name,
+                   g->name[0] ? ", " : "", when, g->source);
 }
 
 void sb_tariff_text(const sb_tariff *t, int64_t uj, int digits, char *out, size_t out_bytes)

@@ -45,6 +45,9 @@ def footprints(room, model):
     case("grams and money, each with its source", code == 0 and
          "sobre: carbon: " in err and " CO2e at 56 g/kWh (France, 2023 average; Our World in Data" in err and
          "sobre: cost: " in err and " EUR at 0.25 EUR/kWh (given by the operator)" in err, err)
+    _, _, err = sobre(home, *ask, "--grid", "fr", "--tariff", "0.25EUR", LANG="fr_FR.UTF-8")
+    case("in French, too", "sobre: carbone : " in err and "g de CO2e à 56 g/kWh" in err and
+         "sobre: coût : " in err and "EUR à 0.25 EUR/kWh (donné par" in err, err)
     e = json.loads(sobre(home, *ask, "--json", "--grid", "FR", "--tariff", "0.25EUR")[1])
     uj = e["energy"]["energy_uj"]
     case("in JSON, apart from the joules", e["co2e"]["ug"] == (uj * 56000 * 2 + 3600000000) // 7200000000 and
