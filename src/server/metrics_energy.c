@@ -15,6 +15,9 @@ sb_status sb_metrics_ledger(sb_buf *b, const sb_ledger_totals *t, sb_error *err)
                     {"other", t->other_uj},
                     {"system", t->system_uj},
                     {"lost", t->lost_uj}};
+    /* Accounts are of measured ticks where there was one, whatever the last tick was. */
+    const bool measured = t->source == SB_ENERGY_MEASURED || t->estimated_uj > 0;
+    const char *source = sb_energy_source_name(measured ? SB_ENERGY_MEASURED : SB_ENERGY_ESTIMATED);
     SB_TRY(sb_buf_addf(b, err,
                        "# HELP sobre_ledger_energy_joules_total all that the meter counted, by "
                        "whose it is: answers, idling, other programs, the system, nobody's\n"
@@ -23,9 +26,15 @@ sb_status sb_metrics_ledger(sb_buf *b, const sb_ledger_totals *t, sb_error *err)
         SB_TRY(sb_buf_addf(b, err,
                            "sobre_ledger_energy_joules_total{account=\"%s\",source=\"%s\"} "
                            "%lld.%06lld\n",
-                           accounts[i].name, sb_energy_source_name(t->source),
-                           (long long)(accounts[i].uj / 1000000),
+                           accounts[i].name, source, (long long)(accounts[i].uj / 1000000),
                            (long long)(accounts[i].uj % 1000000)));
+    if (t->estimated_uj > 0)
+        SB_TRY(sb_buf_addf(b, err,
+                           "sobre_ledger_energy_joules_total{account=\"requests\",source=\"%s\"} "
+                           "%lld.%06lld\n",
+                           sb_energy_source_name(SB_ENERGY_ESTIMATED),
+                           (long long)(t->estimated_uj / 1000000),
+                           (long long)(t->estimated_uj % 1000000)));
     return sb_buf_addf(b, err,
                        "# HELP sobre_ledger_lost_seconds_total time in which the meter failed\n"
                        "# TYPE sobre_ledger_lost_seconds_total counter\n"

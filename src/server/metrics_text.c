@@ -159,6 +159,8 @@ static sb_status all(sb_buf *b, sb_server *sv, sb_error *err)
     models_text t = {.b = b, .err = err};
     SB_TRY(requests(b, &sv->metrics, err));
     SB_TRY(tokens(b, &sv->metrics, err));
+    const sb_ledger_totals ledger = sb_ledger_get_totals(sv->ledger);
+    SB_TRY(sb_metrics_ledger(b, &ledger, err));
     SB_TRY(sb_metrics_footprint(b, answers_uj(&sv->metrics), sv->o.grid, sv->o.tariff, err));
     SB_TRY(hist(b, "time_to_first_token_seconds", "from the request to the first words",
                 &sv->metrics.ttft, err));

@@ -85,6 +85,8 @@ def served(room, model):
         metrics = s.get("/metrics").body
     case("metrics say grams and money", 'sobre_co2e_grams_total{zone="FR",kind="average",year="2023"}' in metrics and
          'sobre_cost_total{currency="EUR"}' in metrics, metrics[:300])
+    case("the ledger's accounts", all('sobre_ledger_energy_joules_total{account="%s",source="' % a in metrics for a in
+                                      ("requests", "idle", "other", "system", "lost")), metrics)
     case("OpenTelemetry's names", "gen_ai_server_time_to_first_token_seconds_count 3" in metrics and
          "sobre_time_to_first_token_seconds_count 3" in metrics)
     by_model = report(home, "--by", "model", "--grid", "FR", "--tariff", "0.25EUR")

@@ -26,6 +26,7 @@ struct sb_meter {
     uint64_t sum_uj, cpu_ns, host_ns;
     uint32_t n_lost;
     bool is_model; /* no counters */
+    uint64_t n_bytes;
 };
 static sb_meter machine;
 static uint64_t state = 1;
@@ -50,6 +51,11 @@ sb_meter_mark sb_meter_begin(sb_meter *m)
                            .host_busy_ns = m->host_ns,
                            .sum_uj = m->sum_uj,
                            .n_lost = m->n_lost};
+}
+
+void sb_meter_add_bytes(sb_meter *m, uint64_t n_bytes)
+{
+    m->n_bytes += n_bytes;
 }
 
 sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
@@ -525,6 +531,22 @@ static void too_many_ends_in_one_tick(void **unused)
 
 /* 32 answers and a meter read once a second: what a step pays, far below 0.5 % of the quickest
  * decode step of 32 rows (11 ms, SmolLM2 on two cores). */
+static void the_meter_hears_of_every_byte(void **unused)
+{
+    (void)unused;
+    machine = (sb_meter){.now_ns = 1000};
+    sb_ledger *l = NULL;
+    const sb_work_part parts[] = {{.owner = 7, .n_decode = 1, .kv_bytes = 30},
+                                  {.owner = 8, .n_decode = 1, .kv_bytes = 4}};
+    const sb_work_record r = {
+        .begin_ns = 1000, .end_ns = 2000, .dense_bytes = 500, .n_part = 2, .parts = parts};
+    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
+    sb_ledger_step(l, &r);
+    sb_ledger_step(l, &r);
+    assert_int_equal(machine.n_bytes, 2 * 534); /* whoever the owners are */
+    sb_ledger_close(l);
+}
+
 static void a_step_costs_little(void **unused)
 {
     (void)unused;
@@ -572,6 +594,7 @@ int main(void)
         cmocka_unit_test(a_lost_tick_makes_an_estimate),
         cmocka_unit_test(a_provisional_receipt_settles),
         cmocka_unit_test(too_many_ends_in_one_tick),
+        cmocka_unit_test(the_meter_hears_of_every_byte),
         cmocka_unit_test(a_step_costs_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ static void every_account_has_its_line(void **state)
                                 .other_uj = 3000004,
                                 .system_uj = 999999,
                                 .lost_uj = 1,
+                                .estimated_uj = 2500000,
                                 .lost_ns = 1500000000,
                                 .source = SB_ENERGY_MEASURED};
     sb_buf b;
@@ -30,6 +31,7 @@ static void every_account_has_its_line(void **state)
                                        "{account=\"other\",source=\"measured\"} 3.000004\n",
                                        "{account=\"system\",source=\"measured\"} 0.999999\n",
                                        "{account=\"lost\",source=\"measured\"} 0.000001\n",
+                                       "{account=\"requests\",source=\"estimated\"} 2.500000\n",
                                        "\nsobre_ledger_lost_seconds_total 1.5\n"};
     for (size_t i = 0; i < SB_ARRAY_LEN(want); i++)
         if (!strstr(b.p, want[i])) fail_msg("%s in %s", want[i], b.p);
