@@ -158,7 +158,8 @@ static sb_status prepare(calibrating *k, sb_error *err)
                            shown);
         }
     }
-    return sb_cli_meter(&k->meter, err);
+    sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
+    return sb_cli_meter(&k->meter, &roots, err);
 }
 
 static json_t *object_of(const calibrating *k, const char *path)

@@ -226,7 +226,8 @@ static sb_status score_open(scoring *s, sb_error *err)
     struct tm tm = {0};
     SB_TRY(read_prompts(s, err));
     SB_TRY(sb_host_open(&s->host, err));
-    SB_TRY(sb_cli_meter(&s->meter, err));
+    sb_meter_roots roots = {.sysfs = getenv("SOBRE_SYSFS_ROOT")};
+    SB_TRY(sb_cli_meter(&s->meter, &roots, err));
     const char *slash = strrchr(s->host.path.p, '/');
     sb_path_escape(s->weights, sizeof s->weights, slash ? slash + 1 : s->host.path.p);
     const char *name = strrchr(s->host.name, '/');

@@ -67,6 +67,7 @@ static bool make_room(sb_ledger *l, size_t n)
     const size_t cap = n + n / 2;
     sb_split_item *items = sb_realloc(l->items, cap, sizeof *items);
     if (items) l->items = items;
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers
     sb_ledger_account **who = sb_realloc(l->who, cap, sizeof *who);
     if (who) l->who = who;
     sb_tick_part *parts = sb_realloc(l->parts, cap, sizeof *parts);

@@ -92,7 +92,7 @@ typedef struct sb_meter_roots {
     const char *const *urls;     /* theirs: a plug's address, or an endpoint's with its path */
     size_t n_urls;
     const char *calibration; /* file of `sobre energy calibrate`, or NULL; read at opening only */
-    bool survey; /* look at every meter, also where a better one was found (meters.h) */
+    bool survey;             /* look at every meter, also where a better one was found (meters.h) */
 } sb_meter_roots;
 
 /* Loading NVIDIA's library takes its time and may wake a board; a management controller takes tens

@@ -73,7 +73,8 @@ static void on_settle(int fd, short what, void *server)
 void sb_server_energy_settle(sb_server *sv)
 {
     const struct timeval soon = {.tv_usec = SETTLE_US};
-    if (!event_pending(sv->settle_event, EV_TIMEOUT, NULL)) (void)event_add(sv->settle_event, &soon);
+    if (!event_pending(sv->settle_event, EV_TIMEOUT, NULL))
+        (void)event_add(sv->settle_event, &soon);
 }
 
 sb_status sb_server_energy_watch(sb_server *sv, sb_error *err)
