@@ -68,20 +68,19 @@ static int kernel_open(void *ctx)
     return open("/dev/ipmi0", O_RDWR | O_CLOEXEC);
 }
 
-static int kernel_ask(void *ctx, int fd, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
-                      uint8_t *out, size_t out_bytes)
+static int kernel_ask(void *ctx, int fd, const sb_ipmi_request *rq, uint8_t *out, size_t out_bytes)
 {
-    uint8_t bytes[16];
+    sb_ipmi_request sent = *rq; /* the kernel's structure wants it writable */
     (void)ctx;
-    if (n > sizeof bytes) return -1;
-    memcpy(bytes, data, n);
     struct ipmi_system_interface_addr to = {.addr_type = IPMI_SYSTEM_INTERFACE_ADDR_TYPE,
                                             .channel = IPMI_BMC_CHANNEL};
-    struct ipmi_req ask = {
-        .addr = (unsigned char *)&to,
-        .addr_len = sizeof to,
-        .msgid = (long)(sb_now_ns() & INT32_MAX),
-        .msg = {.netfn = netfn, .cmd = cmd, .data = bytes, .data_len = (unsigned short)n}};
+    struct ipmi_req ask = {.addr = (unsigned char *)&to,
+                           .addr_len = sizeof to,
+                           .msgid = (long)(sb_now_ns() & INT32_MAX),
+                           .msg = {.netfn = sent.netfn,
+                                   .cmd = sent.cmd,
+                                   .data = sent.data,
+                                   .data_len = (unsigned short)sent.n}};
     if (ioctl(fd, IPMICTL_SEND_COMMAND, &ask) < 0) return -1;
     return receive(fd, ask.msgid, out, out_bytes);
 }
@@ -94,12 +93,11 @@ const sb_ipmi_calls *sb_ipmi_system(void)
 
 static bool read_dcmi(const sb_counters *c, const sb_counter *z, uint64_t *out_uw)
 {
-    static const uint8_t ask[] = {DCMI_GROUP, 1, 0, 0};
+    static const sb_ipmi_request ask = {DCMI_NETFN, DCMI_POWER, {DCMI_GROUP, 1, 0, 0}, 4};
     const sb_ipmi_calls *calls = c->ctx;
     uint8_t answer[64];
     uint32_t watts = 0, period_ms = 0;
-    const int n = calls->ask(calls->ctx, z->fd, DCMI_NETFN, DCMI_POWER, ask, sizeof ask, answer,
-                             sizeof answer);
+    const int n = calls->ask(calls->ctx, z->fd, &ask, answer, sizeof answer);
     if (n < 0) return false;
     errno = ENODATA;
     if (!sb_dcmi_parse(answer, (size_t)n, &watts, &period_ms)) return false;

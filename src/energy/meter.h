@@ -64,10 +64,14 @@ typedef struct sb_nvml_calls {
 
 /* The management controller: a descriptor that close() takes, or -1 with errno; and one request:
  * bytes of its answer, the completion code first, or -1 with errno. */
+typedef struct sb_ipmi_request {
+    uint8_t netfn, cmd;
+    uint8_t data[16];
+    size_t n;
+} sb_ipmi_request;
 typedef struct sb_ipmi_calls {
     int (*open)(void *ctx);
-    int (*ask)(void *ctx, int fd, uint8_t netfn, uint8_t cmd, const uint8_t *data, size_t n,
-               uint8_t *out, size_t out_bytes);
+    int (*ask)(void *ctx, int fd, const sb_ipmi_request *rq, uint8_t *out, size_t out_bytes);
     void *ctx;
 } sb_ipmi_calls;
 

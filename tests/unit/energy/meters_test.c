@@ -773,16 +773,16 @@ static int open_controller(void *ctx)
     return b->fail_errno ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int ask_controller(void *ctx, int fd, uint8_t netfn, uint8_t cmd, const uint8_t *data,
-                          size_t n, uint8_t *out, size_t out_bytes)
+static int ask_controller(void *ctx, int fd, const sb_ipmi_request *rq, uint8_t *out,
+                          size_t out_bytes)
 {
     controller *b = ctx;
     static const uint8_t want[] = {0xdc, 1, 0, 0};
     assert_true(fd >= 0);
-    assert_int_equal(netfn, 0x2c);
-    assert_int_equal(cmd, 2);
-    assert_int_equal(n, sizeof want);
-    assert_memory_equal(data, want, n);
+    assert_int_equal(rq->netfn, 0x2c);
+    assert_int_equal(rq->cmd, 2);
+    assert_int_equal(rq->n, sizeof want);
+    assert_memory_equal(rq->data, want, rq->n);
     assert_true(out_bytes >= sizeof b->answer);
     b->n_asked++;
     memcpy(out, b->answer, sizeof b->answer);
