@@ -24,7 +24,9 @@ enum {
     LINE_BYTES = 128,
     FILE_BYTES = 1 << 16, /* a longer one begins anew */
     IDENTITY_BYTES = 256,
-    FREQUENCIES = 4 /* limits tried, the whole range among them */
+    VERSION_BYTES = 40,
+    FREQUENCIES = 4, /* limits tried, the whole range among them */
+    FEW_ROWS = 4     /* what was measured is one row; many compute more than they wait for memory */
 };
 #define POINT_NS UINT64_C(120000000)
 
@@ -33,7 +35,7 @@ struct sb_governor {
     sb_meter *meter;
     sb_cpufreq *freq; /* or NULL */
     int fd;           /* of the file, or -1 */
-    char cpu[IDENTITY_BYTES];
+    char cpu[IDENTITY_BYTES], version[VERSION_BYTES];
 };
 
 /* The processor's own name: a class of them is too little, for a sweep is of one machine. */
@@ -57,7 +59,9 @@ sb_status sb_governor_open(sb_governor **out, const sb_governor_opts *o, sb_erro
     sb_governor *g = sb_calloc(1, sizeof *g);
     if (!g) return SB_FAIL(err, SB_NO_MEMORY, "governor: out of memory");
     g->o = *o;
+    g->o.path = g->o.version = NULL; /* borrowed until here */
     g->fd = -1;
+    (void)snprintf(g->version, sizeof g->version, "%s", o->version);
     sb_status s = sb_meter_open(&g->meter, &o->roots, err);
     if (s == SB_OK) s = sb_cpufreq_open(&g->freq, o->roots.sysfs, err);
     if (s != SB_OK) {
@@ -101,7 +105,7 @@ static uint64_t key_of(const sb_governor *g, const sb_engine *e, int n_threads)
     uint64_t sum = 0;
     const int64_t rest[] = {n_threads, sb_engine_level(e), sb_engine_kv(e), sb_engine_is_mapped(e)};
     add_identity(&sum, g->cpu, strlen(g->cpu));
-    add_identity(&sum, g->o.version, strlen(g->o.version));
+    add_identity(&sum, g->version, strlen(g->version));
     add_identity(&sum, rest, sizeof rest);
     for (int32_t i = 0; i < m->n_weights; i++) {
         const sb_weight *w = &m->weights[i];
@@ -224,7 +228,7 @@ static sb_status try_point(sweeping *w, int32_t n_threads, int64_t khz, sb_error
     const sb_governor *g = w->g;
     sb_governor_point p = {.n_threads = n_threads, .khz = khz};
     if (w->turns->enter) w->turns->enter(w->turns->ctx);
-    sb_engine_set_decode_threads(w->e, n_threads);
+    sb_engine_set_decode_threads(w->e, n_threads, 0);
     const bool set = khz == 0 || sb_cpufreq_set(g->freq, khz);
     const sb_status st = set ? measure(g, w->e, w->s, &p, err) : SB_OK;
     if (khz) sb_cpufreq_restore(g->freq);
@@ -303,7 +307,7 @@ sb_status sb_governor_choose(sb_governor *g, sb_engine *e, const sb_governor_tur
     w.n = load_points(g, key, w.points);
     if (w.n == 0) SB_TRY(sweep(&w, key, err));
     const sb_governor_point *p = sb_governor_pick(w.points, w.n, g->o.latency_ms);
-    sb_engine_set_decode_threads(e, p->n_threads);
+    sb_engine_set_decode_threads(e, p->n_threads, FEW_ROWS);
     if (g->freq && p->khz && !sb_cpufreq_set(g->freq, p->khz)) sb_cpufreq_restore(g->freq);
     say(g, p, n_threads);
     return SB_OK;

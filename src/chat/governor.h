@@ -5,7 +5,8 @@
  * Purpose     Decode waits for memory, so beyond some threads and some frequency a token costs more
  *             and comes no sooner; where that is differs from machine to machine and from model to
  *             model. So it is measured, once: a sweep over numbers of threads, then over limits of
- *             the frequency where this user may set them. Prompts take all threads always.
+ *             the frequency where this user may set them. Prompts, and steps in which many answers
+ *             decode, take all threads always.
  * Energy      By a meter of its own; where there is none, by CPU time, and the line says so.
  * Kept        In a file of lines, found by model, CPU, threads and version: the second start
  *             measures nothing. What another version or machine wrote is not used.
@@ -24,7 +25,7 @@ typedef struct sb_governor sb_governor;
 typedef struct sb_governor_opts {
     sb_meter_roots roots;
     const char *path;    /* of the file, opened at once; NULL: nothing is kept */
-    const char *version; /* of the program */
+    const char *version; /* of the program; as the path, not needed after _open */
     double latency_ms;   /* that a token may take; 0: twice that of the fastest choice */
     /* One line for people: what was chosen, and why. May be NULL. */
     void (*say)(void *ctx, const char *line);

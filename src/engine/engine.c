@@ -233,7 +233,7 @@ sb_status sb_engine_new(sb_engine **out, const sb_model *m, sb_pool *pool, const
     e->pool = pool;
     e->opts = *o;
     e->n_threads = sb_pool_n_threads(pool);
-    sb_engine_set_decode_threads(e, o->n_decode_threads);
+    sb_engine_set_decode_threads(e, o->n_decode_threads, 0);
     const sb_status s = open_engine(e, err);
     if (s == SB_OK)
         *out = e;
@@ -254,8 +254,9 @@ void sb_engine_free(sb_engine *e)
     sb_free(e);
 }
 
-void sb_engine_set_decode_threads(sb_engine *e, int n)
+void sb_engine_set_decode_threads(sb_engine *e, int n, int32_t max_rows)
 {
+    e->few_rows = max_rows > 0 ? max_rows : SB_MAX_BATCH_ROWS;
     e->n_few = n < 1 || n > e->n_threads ? e->n_threads : n;
 }
 

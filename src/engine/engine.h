@@ -90,8 +90,9 @@ void sb_engine_free(sb_engine *e);
 sb_level sb_engine_level(const sb_engine *e);
 /* What keys and values are kept as; never SB_KV_AUTO. */
 sb_kv_type sb_engine_kv(const sb_engine *e);
-/* What n_decode_threads says from the next step on; between steps. */
-void sb_engine_set_decode_threads(sb_engine *e, int n);
+/* What n_decode_threads says from the next step on, for steps of at most max_rows rows (0: any);
+ * between steps. */
+void sb_engine_set_decode_threads(sb_engine *e, int n, int32_t max_rows);
 /* Of its pool. */
 int sb_engine_n_threads(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);

@@ -99,8 +99,9 @@ struct sb_engine {
     sb_pool *pool;
     sb_engine_opts opts;
     sb_kernels kern;
-    int n_threads;     /* of the pool */
-    int n_few;         /* of them, for steps that only decode */
+    int n_threads; /* of the pool */
+    int n_few;     /* of them, for steps that only decode, few_rows at most */
+    int32_t few_rows;
     int n_now;         /* of them, that compute this step */
     sb_packed *packed; /* [n_weights] */
     sb_job *jobs;

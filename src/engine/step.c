@@ -95,7 +95,7 @@ static void fill_rows(sb_engine *e, const sb_span *spans, int32_t n_spans)
             b->tiles[b->n_tiles - 1].n++;
         }
     }
-    e->n_now = decodes ? e->n_few : e->n_threads;
+    e->n_now = decodes && b->n_rows <= e->few_rows ? e->n_few : e->n_threads;
     sb_engine_clear_tops(e);
     fill_ropes(e);
     memset(e->own_ns, 0, (size_t)e->n_threads * (size_t)e->opts.n_rows * sizeof *e->own_ns);

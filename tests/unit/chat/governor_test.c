@@ -100,13 +100,18 @@ static void say(void *ctx, const char *line)
 static sb_governor *open_governor(room *r, const char *version, double latency_ms)
 {
     sb_governor *g = NULL;
+    char path[96], v[8]; /* borrowed for the call alone */
+    (void)snprintf(path, sizeof path, "%s", r->file);
+    (void)snprintf(v, sizeof v, "%s", version);
     const sb_governor_opts o = {.roots = {.sysfs = r->root},
-                                .path = r->file,
-                                .version = version,
+                                .path = path,
+                                .version = v,
                                 .latency_ms = latency_ms,
                                 .say = say,
                                 .ctx = r};
     assert_int_equal(sb_governor_open(&g, &o, NULL), SB_OK);
+    memset(path, 'x', sizeof path);
+    memset(v, 'x', sizeof v);
     return g;
 }
 
