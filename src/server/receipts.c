@@ -3,6 +3,7 @@
 #include "server/receipts.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ struct sb_receipts {
     sb_ledger *ledger;
     uint64_t n; /* so far; the newest is ring[(n - 1) % SB_MAX_RECEIPTS] */
     size_t n_pending;
+    atomic_bool searching; /* the log, for an old one */
     kept *ring;
 };
 
@@ -397,8 +399,11 @@ sb_status sb_receipts_find(sb_receipts *r, int64_t key, sb_str id, sb_buf *out, 
     SB_TRY(find_here(r, key, id, out, &found, err));
     if (found) return SB_OK;
     if (!r->log) return SB_FAIL(err, SB_NOT_FOUND, "there is no receipt of this id");
-    SB_TRY(sb_ledger_find_receipt(r->home, id, key, &receipt, err));
-    const sb_status s = sb_canon_add(out, receipt, err);
+    if (atomic_exchange(&r->searching, true)) /* never all workers: it may be gigabytes */
+        return SB_FAIL(err, SB_BUSY, "an old receipt is being looked for: try again in a second");
+    sb_status s = sb_ledger_find_receipt(r->home, id, key, &receipt, err);
+    atomic_store(&r->searching, false);
+    if (s == SB_OK) s = sb_canon_add(out, receipt, err);
     json_decref(receipt);
     return s;
 }

@@ -64,7 +64,8 @@ void sb_receipts_end(sb_receipts *r, const sb_receipts_answer *a);
  * how many requests are left. */
 size_t sb_receipts_poll(sb_receipts *r);
 
-/* Appends the receipt of an answer: its id, with or without a dialect's prefix. May read files. */
+/* Appends the receipt of an answer: its id, with or without a dialect's prefix. May read all of the
+ * log, for one caller at a time: SB_BUSY for others. */
 sb_status sb_receipts_find(sb_receipts *r, int64_t key, sb_str id, sb_buf *out,
                            sb_error *err) SB_MUST_USE;
 /* Appends the public keys. Reads files. */

@@ -9,9 +9,13 @@
 #include <stdint.h>
 // cmocka wants the four above first
 #include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "energy/ledger_log.h"
@@ -243,6 +247,40 @@ static void old_ones_are_read(void **state)
     end(&h);
 }
 
+static void *look_for_old(void *ctx)
+{
+    house *h = ctx;
+    assert_null(find(h, "none", 5));
+    return NULL;
+}
+
+/* Reading a long log takes no more than one worker. */
+static void one_search_at_a_time(void **state)
+{
+    (void)state;
+    house h;
+    pthread_t t;
+    char path[80];
+    sb_buf b;
+    sb_error err;
+    sb_status s = SB_OK;
+    begin(&h);
+    (void)snprintf(path, sizeof path, "%s/ledger/ledger-000001.jsonl", h.home);
+    assert_int_equal(mkfifo(path, 0600), 0); /* a file that takes long to read */
+    assert_int_equal(pthread_create(&t, NULL, look_for_old, &h), 0);
+    const int fd = open(path, O_WRONLY); /* it has begun */
+    assert_true(fd >= 0);
+    sb_buf_init(&b, SB_MAX_RECEIPT_BYTES, "receipt");
+    s = sb_receipts_find(h.r, 5, (sb_str){"other", 5}, &b, &err);
+    (void)close(fd);
+    (void)pthread_join(t, NULL);
+    assert_int_equal(s, SB_BUSY);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(sb_receipts_find(h.r, 5, (sb_str){"other", 5}, &b, &err), SB_NOT_FOUND);
+    sb_buf_deinit(&b);
+    end(&h);
+}
+
 /* A second server of one home has no log, and receipts all the same. */
 static void no_log_no_chain(void **state)
 {
@@ -273,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_poll_settles),
         cmocka_unit_test(receipts_are_their_owners),
         cmocka_unit_test(old_ones_are_read),
+        cmocka_unit_test(one_search_at_a_time),
         cmocka_unit_test(no_log_no_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
