@@ -116,6 +116,8 @@ static sb_status take_options(serving *s, sb_error *err)
     SB_TRY(sb_footprint_read(&s->footprint, s->c, err));
     o->grid = s->footprint.has_grid ? &s->footprint.grid : NULL;
     o->tariff = s->footprint.has_tariff ? &s->footprint.tariff : NULL;
+    if (o->grid) o->rates.mg_per_kwh = o->grid->mg_per_kwh;
+    if (o->tariff) o->rates.nano_per_kwh = o->tariff->nano_per_kwh;
     if (o->n_models == 0) o->n_models = usual_models(s->models);
     return SB_OK;
 }

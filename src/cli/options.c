@@ -333,19 +333,35 @@ static sb_status check_verb_options(const sb_args *a, sb_error *err)
     static const struct {
         sb_opt opt;
         sb_verb verb;
-    } only[] = {
-        {SB_OPT_key_admin, SB_VERB_key_add},         {SB_OPT_key_rpm, SB_VERB_key_add},
-        {SB_OPT_key_tpm, SB_VERB_key_add},           {SB_OPT_key_concurrent, SB_VERB_key_add},
-        {SB_OPT_key_priority, SB_VERB_key_add},      {SB_OPT_peer, SB_VERB_bench_trace},
-        {SB_OPT_levers, SB_VERB_bench_trace},        {SB_OPT_chats, SB_VERB_bench_trace},
-        {SB_OPT_with, SB_VERB_bench_trace},          {SB_OPT_most, SB_VERB_bench_trace},
-        {SB_OPT_by, SB_VERB_energy_report},          {SB_OPT_from, SB_VERB_energy_report},
-        {SB_OPT_to, SB_VERB_energy_report},          {SB_OPT_csv, SB_VERB_energy_report},
-        {SB_OPT_html, SB_VERB_energy_report},        {SB_OPT_svg, SB_VERB_energy_report},
-        {SB_OPT_score_n, SB_VERB_energy_score},      {SB_OPT_score_runs, SB_VERB_energy_score},
-        {SB_OPT_score_tokens, SB_VERB_energy_score}, {SB_OPT_score_prompts, SB_VERB_energy_score},
-        {SB_OPT_score_label, SB_VERB_energy_score},  {SB_OPT_cal_seconds, SB_VERB_energy_calibrate},
-        {SB_OPT_cal_plug, SB_VERB_energy_calibrate}};
+    } only[] = {{SB_OPT_key_admin, SB_VERB_key_add},
+                {SB_OPT_key_rpm, SB_VERB_key_add},
+                {SB_OPT_key_tpm, SB_VERB_key_add},
+                {SB_OPT_key_concurrent, SB_VERB_key_add},
+                {SB_OPT_key_priority, SB_VERB_key_add},
+                {SB_OPT_key_day_energy, SB_VERB_key_add},
+                {SB_OPT_key_day_co2e, SB_VERB_key_add},
+                {SB_OPT_key_day_cost, SB_VERB_key_add},
+                {SB_OPT_watch, SB_VERB_energy_meters},
+                {SB_OPT_meter_url, SB_VERB_energy_meters},
+                {SB_OPT_receipt_key, SB_VERB_energy_verify},
+                {SB_OPT_peer, SB_VERB_bench_trace},
+                {SB_OPT_levers, SB_VERB_bench_trace},
+                {SB_OPT_chats, SB_VERB_bench_trace},
+                {SB_OPT_with, SB_VERB_bench_trace},
+                {SB_OPT_most, SB_VERB_bench_trace},
+                {SB_OPT_by, SB_VERB_energy_report},
+                {SB_OPT_from, SB_VERB_energy_report},
+                {SB_OPT_to, SB_VERB_energy_report},
+                {SB_OPT_csv, SB_VERB_energy_report},
+                {SB_OPT_html, SB_VERB_energy_report},
+                {SB_OPT_svg, SB_VERB_energy_report},
+                {SB_OPT_score_n, SB_VERB_energy_score},
+                {SB_OPT_score_runs, SB_VERB_energy_score},
+                {SB_OPT_score_tokens, SB_VERB_energy_score},
+                {SB_OPT_score_prompts, SB_VERB_energy_score},
+                {SB_OPT_score_label, SB_VERB_energy_score},
+                {SB_OPT_cal_seconds, SB_VERB_energy_calibrate},
+                {SB_OPT_cal_plug, SB_VERB_energy_calibrate}};
     for (size_t i = 0; i < SB_ARRAY_LEN(only); i++)
         if (a->v[only[i].opt].set && a->verb != only[i].verb)
             return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre %s %s`",

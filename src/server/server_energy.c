@@ -16,7 +16,10 @@ enum { MIN_POLL_NS = 1000000000, SETTLE_US = 150000 /* a tick, and some */, AGAI
 static sb_status open_receipts(sb_server *sv, sb_error *err)
 {
     sb_error note;
-    const sb_receipts_opts o = {.home = sb_store_home(sv->store), .meter = sv->meter};
+    const sb_receipts_opts o = {.home = sb_store_home(sv->store),
+                                .meter = sv->meter,
+                                .grid = sv->o.grid,
+                                .tariff = sv->o.tariff};
     SB_TRY(sb_receipts_open(&sv->receipts, &o, &note, err));
     if (note.msg[0]) {
         sb_journal_line l;
