@@ -499,7 +499,10 @@ int64_t sb_ledger_used_uj(sb_ledger *l, const sb_ledger_account *a)
 void sb_ledger_poll(sb_ledger *l)
 {
     (void)pthread_mutex_lock(&l->lock);
-    (void)sb_meter_begin(l->o.meter); /* reads the counters; the tick stays open */
+    if (sb_now_ns() - l->mark.now_ns >= SB_LEDGER_IDLE_NS)
+        (void)close_tick(l);
+    else
+        (void)sb_meter_begin(l->o.meter); /* reads the counters; the tick stays open */
     (void)pthread_mutex_unlock(&l->lock);
 }
 

@@ -26,6 +26,7 @@
 #include "energy/record.h"
 
 #define SB_LEDGER_WINDOW_NS UINT64_C(1000000000)
+#define SB_LEDGER_IDLE_NS UINT64_C(60000000000)
 #define SB_LEDGER_TICK_NS UINT64_C(100000000) /* of servers */
 
 typedef struct sb_ledger sb_ledger;
@@ -102,7 +103,8 @@ void sb_ledger_step(sb_ledger *l, const sb_work_record *r);
 void sb_ledger_system(sb_ledger *l, uint64_t cpu_ns, uint64_t wall_ns);
 /* What an open account has used so far, the open tick guessed. For budgets. */
 int64_t sb_ledger_used_uj(sb_ledger *l, const sb_ledger_account *a);
-/* Reads the counters: for idle machines whose counters wrap (sb_meter_poll_ns). */
+/* Reads the counters: for idle machines whose counters wrap (sb_meter_poll_ns). A tick of a minute
+ * is closed and so written down, lest a kill take what wraps since would hide. */
 void sb_ledger_poll(sb_ledger *l);
 sb_ledger_totals sb_ledger_get_totals(sb_ledger *l);
 /* Lowest power of 30 idle seconds seen, milliwatts; 0: none yet. */

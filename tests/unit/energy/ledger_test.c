@@ -438,6 +438,25 @@ static void idling_is_learnt(void **unused)
     sb_ledger_close(l);
 }
 
+/* Nobody asks for an hour: what a poll reads is idle, and written down by the minute. */
+static void an_idle_hour_is_written_down(void **unused)
+{
+    (void)unused;
+    trace *x = calloc(1, sizeof *x);
+    assert_non_null(x);
+    machine = (sb_meter){.now_ns = 1000};
+    const sb_ledger_opts o = {.meter = &machine, .on_tick = on_tick, .ctx = x};
+    assert_int_equal(sb_ledger_open(&x->l, &o, NULL), SB_OK);
+    for (int i = 0; i < 120; i++) {
+        pass(UINT64_C(30000000000), 4, 0, 0);
+        sb_ledger_poll(x->l);
+        assert_int_equal(x->idle_uj, (i + 1) / 2 * INT64_C(240000000));
+    }
+    assert_int_equal(sb_ledger_idle_mw(x->l), 4000);
+    sb_ledger_close(x->l);
+    free(x);
+}
+
 /* No label of a counter over a guess, whatever of an answer was guessed. */
 static void a_lost_tick_makes_an_estimate(void **unused)
 {
@@ -591,6 +610,7 @@ int main(void)
         cmocka_unit_test(slots_change_nothing),
         cmocka_unit_test(parts_of_time_add_up),
         cmocka_unit_test(idling_is_learnt),
+        cmocka_unit_test(an_idle_hour_is_written_down),
         cmocka_unit_test(a_lost_tick_makes_an_estimate),
         cmocka_unit_test(a_provisional_receipt_settles),
         cmocka_unit_test(too_many_ends_in_one_tick),
