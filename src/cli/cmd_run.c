@@ -180,6 +180,17 @@ static void say_cost(const run *r, const sb_turn *t)
     sb_footprint_say(&r->host.footprint, &t->energy, NULL);
 }
 
+/* --receipt */
+static sb_status write_receipt(run *r, const sb_turn *t, sb_error *err)
+{
+    const sb_footprint *f = &r->host.footprint;
+    const sb_receipt_answer a = {.model = r->host.name,
+                                 .path = r->c->args->v[SB_OPT_receipt].s,
+                                 .grid = f->has_grid ? &f->grid : NULL,
+                                 .tariff = f->has_tariff ? &f->tariff : NULL};
+    return a.path ? sb_receipt_out_write(&r->host.receipt, r->host.ledger, t, &a, err) : SB_OK;
+}
+
 static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)
 {
     const bool json = r->c->args->v[SB_OPT_json].set;
@@ -192,6 +203,7 @@ static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)
     if (t.finish == SB_FINISH_ENERGY_BUDGET) sb_term_say("stopped at --max-energy-j");
     if (json) s = print_json(r, &t, err);
     say_cost(r, &t);
+    if (s == SB_OK) s = write_receipt(r, &t, err);
     if (s == SB_OK && sb_stop_asked(NULL)) s = SB_FAIL(err, SB_CANCELLED, "interrupted");
     sb_turn_deinit(&t);
     return s;

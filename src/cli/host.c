@@ -31,6 +31,7 @@ void sb_host_close(sb_host *h)
     sb_stop_keep_governor(NULL);
     sb_governor_close(h->governor);
     sb_ledger_close(h->ledger);
+    sb_receipt_out_close(&h->receipt);
     sb_meter_close(h->meter);
     sb_meter_web_close(&h->meter_web);
     sb_pool_free(h->pool);
@@ -103,7 +104,13 @@ sb_status sb_host_open(sb_host *h, sb_error *err)
     sb_meter_roots roots;
     SB_TRY(sb_meter_web_open(&h->meter_web, a, &roots, err));
     SB_TRY(sb_cli_meter(&h->meter, &roots, err));
-    const sb_ledger_opts lo = {.meter = h->meter};
+    sb_ledger_opts lo = {.meter = h->meter};
+    if (a->v[SB_OPT_receipt].s) {
+        SB_TRY(sb_receipt_out_open(&h->receipt, h->meter, err));
+        lo.on_tick = sb_receipt_out_on_tick;
+        lo.ctx = &h->receipt;
+        lo.first_owner = sb_receipt_out_first_owner(&h->receipt);
+    }
     SB_TRY(sb_ledger_open(&h->ledger, &lo, err));
     SB_TRY(sb_cli_governor(a, &h->governor, err));
     sb_stop_keep_governor(h->governor);

@@ -13,6 +13,7 @@
 #include "cli/meter_web.h"
 #include "cli/footprint.h"
 #include "cli/progress.h"
+#include "cli/receipt_out.h"
 
 typedef struct sb_host {
     const sb_args *args;
@@ -24,6 +25,7 @@ typedef struct sb_host {
     sb_ledger *ledger;
     sb_rest rest;
     sb_governor *governor;
+    sb_receipt_out receipt; /* open when --receipt was given */
     sb_chat *chat;
     sb_bar bar; /* of what takes long: packing, then each long prompt */
     uint64_t begin_ns, ready_ns;

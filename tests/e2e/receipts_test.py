@@ -189,6 +189,40 @@ def damage(home):
     case("no ledger is an error that names it", code == 1 and "none" in err and not out, (code, out, err))
 
 
+def at_the_terminal():
+    home = os.path.join(room, "terminal")
+    os.makedirs(home)
+    path = os.path.join(room, "run.json")
+    env = dict(os.environ, SOBRE_HOME=home, HOME=home, LC_ALL="C.UTF-8")
+
+    def run(*more):
+        return subprocess.run([SOBRE, "run", "-m", MODEL, "-n", "8", "--receipt", path, *more, "x"], env=env, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    d = run()
+    r = json.load(open(path))
+    case("run --receipt leaves a settled receipt", d.returncode == 0 and r["settled"] and r["energy_uj"] > 0 and
+         r["tokens"]["out"] <= 8, (d, r))
+    case("... that verifies", energy(home, "verify", path)[0] == 0)
+    run("--grid", "FR", "--tariff", "0.25EUR")
+    r = json.load(open(path))
+    case("grams and money are lines of their own, each with its source", r["co2e"]["zone"] == "FR" and r["co2e"]["year"] and
+         r["co2e"]["kind"] == "average" and r["cost"]["currency"] == "EUR" and r["cost"]["per_kwh"] == "0.25" and
+         energy(home, "verify", path)[0] == 0, r)
+    code, out, err = energy(home, "audit", "--json")
+    a = json.loads(out)
+    case("... and is in this machine's ledger", code == 0 and a["n_receipts"] == 2 and a["n_starts"] == 2 and
+         a["beside_uj"] == 0, (code, out, err))
+    with Server("-m", MODEL, home=home):
+        d = run()
+    r = json.load(open(path))
+    case("beside a server it is signed, and in no chain", d.returncode == 0 and r["prev_hash"] == "" and
+         b"in no chain" in d.stderr and energy(home, "verify", path)[0] == 0, (d, r))
+    case("without it nothing is written", not os.path.exists(os.path.join(room, "quiet")) and subprocess.run(
+        [SOBRE, "run", "-m", MODEL, "-n", "2", "x"], env=dict(env, SOBRE_HOME=os.path.join(room, "quiet")),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE).returncode == 0 and
+        not os.path.exists(os.path.join(room, "quiet")))
+
+
 def main():
     with Server("-m", MODEL) as s:
         made = answers(s)
@@ -212,6 +246,8 @@ def main():
         settled(s, s.chat("more").json["id"])
         audit(home, 7)
     damage(home)
+
+    at_the_terminal()
     finish()
 
 
