@@ -235,8 +235,10 @@ static sb_status open_bench(trace_bench *b, sb_error *err)
     if (b->users[0] > SB_TRACE_MAX_USERS)
         return SB_FAIL(err, SB_LIMIT, "--streams: %d users; at most %d", b->users[0],
                        SB_TRACE_MAX_USERS);
-    SB_TRY(sb_trace_read(&b->work.trace, a->n_words > 1 ? a->words[1] : NULL, v[SB_OPT_system].s,
-                         (size_t)v[SB_OPT_chats].i, err));
+    const sb_trace_opts o = {.system = v[SB_OPT_system].s,
+                             .fixed_answers = v[SB_OPT_fixed_answers].set,
+                             .n_most = (size_t)v[SB_OPT_chats].i};
+    SB_TRY(sb_trace_read(&b->work.trace, a->n_words > 1 ? a->words[1] : NULL, &o, err));
     SB_TRY(sb_cli_model_path(v[SB_OPT_model].s, &b->model, err));
     SB_TRY(sb_curl_lib_load(&b->work.lib, err));
     SB_TRY(sb_meter_open(&b->work.meter, &roots, err));

@@ -347,6 +347,7 @@ static sb_status check_verb_options(const sb_args *a, sb_error *err)
                 {SB_OPT_peer, SB_VERB_bench_trace},
                 {SB_OPT_levers, SB_VERB_bench_trace},
                 {SB_OPT_chats, SB_VERB_bench_trace},
+                {SB_OPT_fixed_answers, SB_VERB_bench_trace},
                 {SB_OPT_with, SB_VERB_bench_trace},
                 {SB_OPT_most, SB_VERB_bench_trace},
                 {SB_OPT_by, SB_VERB_energy_report},

@@ -18,6 +18,12 @@ static const char usual_system[] =
     "the other in one sentence. Give lists only where order or number matters, units with every "
     "figure, and one example where a rule is hard to picture. Never ask for personal data.";
 
+static const char fixed_answer[] =
+    "That depends on a few things, but most of the time the simple way is the right one. Start "
+    "with what you have, change one thing at a time, and look at the result before you go on. If "
+    "it does not get better within a day or two, ask somebody who has done it before; it costs "
+    "nothing and saves a second try.";
+
 /* Takes nothing over. */
 static bool add_message(json_t *list, const char *role, const char *content)
 {
@@ -30,11 +36,13 @@ static sb_status no_memory(sb_error *err)
     return SB_FAIL(err, SB_NO_MEMORY, "trace: out of memory");
 }
 
-static sb_status take_turns(json_t *out, const json_t *turns, const char *system, size_t *out_n,
+static sb_status take_turns(json_t *out, const json_t *turns, const sb_trace_opts *o, size_t *out_n,
                             sb_error *err)
 {
-    if (!add_message(out, "system", system)) return no_memory(err);
+    if (!add_message(out, "system", o->system)) return no_memory(err);
     for (size_t i = 0; i < json_array_size(turns); i++) {
+        if (i > 0 && o->fixed_answers && !add_message(out, "assistant", fixed_answer))
+            return no_memory(err);
         const char *text = json_string_value(json_array_get(turns, i));
         if (!text) return SB_FAIL(err, SB_CORRUPT, "turns: number %zu is not a text", i + 1);
         if (!add_message(out, "user", text)) return no_memory(err);
@@ -43,8 +51,8 @@ static sb_status take_turns(json_t *out, const json_t *turns, const char *system
     return SB_OK;
 }
 
-static sb_status take_messages(json_t *out, const json_t *list, const char *system, size_t *out_n,
-                               sb_error *err)
+static sb_status take_messages(json_t *out, const json_t *list, const sb_trace_opts *o,
+                               size_t *out_n, sb_error *err)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
@@ -57,7 +65,7 @@ static sb_status take_messages(json_t *out, const json_t *list, const char *syst
                            "messages: number %zu needs a role (user, assistant; system in front) "
                            "and a content that is text",
                            i + 1);
-        if (i == 0 && strcmp(role, "system") != 0 && !add_message(out, "system", system))
+        if (i == 0 && strcmp(role, "system") != 0 && !add_message(out, "system", o->system))
             return no_memory(err);
         if (!add_message(out, role, text)) return no_memory(err);
         *out_n += strcmp(role, "user") == 0;
@@ -65,7 +73,7 @@ static sb_status take_messages(json_t *out, const json_t *list, const char *syst
     return SB_OK;
 }
 
-static sb_status take_line(sb_trace *t, const json_t *line, const char *system, sb_error *err)
+static sb_status take_line(sb_trace *t, const json_t *line, const sb_trace_opts *o, sb_error *err)
 {
     sb_trace_chat c = {.messages = json_array(), .i_first = t->n_turns};
     const json_t *turns = json_object_get(line, "turns"), *list = json_object_get(line, "messages");
@@ -73,9 +81,9 @@ static sb_status take_line(sb_trace *t, const json_t *line, const char *system, 
     if (!c.messages)
         s = no_memory(err);
     else if (json_is_array(turns))
-        s = take_turns(c.messages, turns, system, &c.n_turns, err);
+        s = take_turns(c.messages, turns, o, &c.n_turns, err);
     else if (json_is_array(list))
-        s = take_messages(c.messages, list, system, &c.n_turns, err);
+        s = take_messages(c.messages, list, o, &c.n_turns, err);
     if (s == SB_OK && c.n_turns == 0)
         s = SB_FAIL(err, SB_CORRUPT, "neither \"turns\" nor \"messages\" with a question");
     if (s == SB_OK && c.n_turns > SB_MAX_TRACE_TURNS)
@@ -122,7 +130,7 @@ static bool is_blank(const char *p, size_t n)
     return true;
 }
 
-static sb_status take_text(sb_trace *t, sb_str text, const char *system, sb_error *err)
+static sb_status take_text(sb_trace *t, sb_str text, const sb_trace_opts *o, sb_error *err)
 {
     size_t n_lines = 1, i_line = 0;
     for (size_t i = 0; i < text.n; i++)
@@ -137,7 +145,7 @@ static sb_status take_text(sb_trace *t, sb_str text, const char *system, sb_erro
         if (is_blank(text.p + at, end - at)) continue;
         json_t *line = NULL;
         sb_status s = sb_json_in(&line, text.p + at, end - at, "chat", err);
-        if (s == SB_OK) s = take_line(t, line, system, err);
+        if (s == SB_OK) s = take_line(t, line, o, err);
         json_decref(line);
         if (s != SB_OK) return sb_error_prefix(err, s, "trace, line %zu", i_line);
     }
@@ -145,10 +153,10 @@ static sb_status take_text(sb_trace *t, sb_str text, const char *system, sb_erro
     return SB_OK;
 }
 
-sb_status sb_trace_read(sb_trace *out, const char *path, const char *system, size_t n_most,
-                        sb_error *err)
+sb_status sb_trace_read(sb_trace *out, const char *path, const sb_trace_opts *o, sb_error *err)
 {
     sb_trace t = {0};
+    sb_trace_opts use = *o;
     sb_map m = {0};
     sb_str text = {(const char *)sb_trace_day, sb_trace_day_bytes};
     if (path) {
@@ -158,13 +166,14 @@ sb_status sb_trace_read(sb_trace *out, const char *path, const char *system, siz
     sb_status s = SB_OK;
     if (text.n > SB_MAX_TRACE_BYTES)
         s = SB_FAIL(err, SB_LIMIT, "trace: %zu bytes; at most %d", text.n, SB_MAX_TRACE_BYTES);
-    if (s == SB_OK) s = take_text(&t, text, system ? system : usual_system, err);
+    if (!use.system) use.system = usual_system;
+    if (s == SB_OK) s = take_text(&t, text, &use, err);
     if (path) sb_map_close(&m);
     if (s != SB_OK) {
         sb_trace_deinit(&t);
         return s;
     }
-    thin_out(&t, n_most);
+    thin_out(&t, o->n_most);
     *out = t;
     return SB_OK;
 }

@@ -27,9 +27,14 @@ typedef struct sb_trace {
     size_t n_chats, n_turns;
 } sb_trace;
 
-/* path NULL: the day of chats that comes with the program. system NULL: the usual system prompt.
- * n_most: so many chats, spread over the file; 0: all. */
-sb_status sb_trace_read(sb_trace *out, const char *path, const char *system, size_t n_most,
+typedef struct sb_trace_opts {
+    const char *system; /* the shared system prompt; NULL: the usual one */
+    bool fixed_answers; /* "turns" get the same words as answers in their history */
+    size_t n_most;      /* so many chats, spread over the file; 0: all */
+} sb_trace_opts;
+
+/* path NULL: the day of chats that comes with the program. */
+sb_status sb_trace_read(sb_trace *out, const char *path, const sb_trace_opts *o,
                         sb_error *err) SB_MUST_USE;
 void sb_trace_deinit(sb_trace *t);
 

@@ -109,6 +109,13 @@ def peers(file, model, room):
     case("a shared system prompt", len(shared) == 1 and len(shared.pop()[0]) > 100, said)
     case("its own words go on", [s[1:] for s in said if s[-1] == "And of the sea?"] == [["Tell me of rivers.", "words", "And of the sea?"]], said)
     case("words of the file go on", [s for s in said if s[-1] == "Always?"] == [["Be brief.", "Is tea warm?", "It is.", "Always?"]], said)
+    open(log, "w").close()
+    code, out, err = bench(file, "-m", model, "-b", "1", "--fixed-answers", "--json")
+    ours = json.loads(out)["runs"][0]["prompt_tokens"]
+    fixed, log2 = peer(room, "fixed", "%r.get(body['messages'][-1]['content'], %d)" % (firsts, (ours - sum(firsts.values())) // 2))
+    code, out, err = bench(file, "-m", model, "-b", "1", "--fixed-answers", "--peer", fixed)
+    said = [[m["content"] for m in json.loads(line)["messages"]] for line in open(log2)]
+    case("fixed words go on", code == 0 and [s[2][:15] for s in said if s[-1] == "And of the sea?"] == ["That depends on"], (said, err))
     code, out, err = bench(file, "-m", model, "-b", "1", "--most", "0.000001", "--peer", good)
     case("a bound that is missed", code == 1 and "processor time of" in err and "1 user: CPU s per answer" in out, (code, out, err))
     short, _ = peer(room, "short", prompt, "body['max_tokens'] - 1")
@@ -143,13 +150,17 @@ def wrong(file, model, room):
     case("another verb", subprocess.run([SOBRE, "bench", "race", "-m", model], stderr=subprocess.DEVNULL).returncode == 2)
 
 
-def day(model):
+def rooms():
+    return {f for f in os.listdir("/tmp") if f.startswith("sobre-trace-")}
+
+
+def day(model, before):
     code, out, err = bench("-m", model, "-b", "8", "--chats", "3", "--json")
     case("the day that comes with the program", code == 0 and json.loads(out)["answers"] == 6, (code, out, err))
     path = os.path.join(ROOT, "bench", "chats.jsonl")
     chats = [json.loads(line) for line in open(path, encoding="utf-8")]
     case("forty chats of two turns", len(chats) >= 40 and all(len(c["turns"]) == 2 for c in chats), len(chats))
-    left = [f for f in os.listdir("/tmp") if f.startswith("sobre-trace-")]
+    left = rooms() - before
     case("nothing stays in /tmp", not left, left)
 
 
@@ -162,11 +173,11 @@ def written_down(file, model, room):
                 "SOBRE_HOME=%s/home exec %s serve \"$@\"\n" % (llama, os.path.abspath(SOBRE)))
     os.chmod(os.path.join(llama, "llama-server"), 0o755)
     with open(out, "w") as f:
-        f.write("# Side by side\n\nfigures of before\n\n# A day of chats\n\nold figures\n\n# Something else\n\nstays\n")
+        f.write("# Side by side\n\nfigures of before\n\n# A day of chats: tiny\n\nold figures\n\n# Something else\n\nstays\n")
     d = subprocess.run([sys.executable, os.path.join(ROOT, "tools", "bench-trace"), "--llama-bin", llama, "-n", "4", "-t", "1", "-b", "2",
                         "--trace", file, "--out", out, model], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     text = open(out).read()
-    case("written between what others wrote", text.startswith("# Side by side\n\nfigures of before\n\n# A day of chats\n\nWritten by") and
+    case("written between what others wrote", text.startswith("# Side by side\n\nfigures of before\n\n# A day of chats: tiny\n\nWritten by") and
          text.endswith("\n\n# Something else\n\nstays\n") and "old figures" not in text, text)
     case("it is not a third of itself", d.returncode == 1 and "(aim: 1/5): missed: users: 2: " in text, (d, text))
     case("the command, without its folders", "`sobre bench trace" in text and "--peer 'llama-server -np 8 -c 16384'" in text and llama not in text, text)
@@ -174,6 +185,7 @@ def written_down(file, model, room):
 
 
 def main():
+    before = rooms()
     with tempfile.TemporaryDirectory(prefix="sobre-tracetest-") as room:
         model, file = tiny_model(os.path.join(room, "tiny.gguf"), "--ctx", "2048"), os.path.join(room, "chats.jsonl")
         with open(file, "w") as f:
@@ -183,7 +195,7 @@ def main():
         peers(file, model, room)
         wrong(file, model, room)
         written_down(file, model, room)
-        day(model)
+        day(model, before)
     finish()
 
 
