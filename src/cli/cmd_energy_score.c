@@ -6,6 +6,7 @@
  * is kept for the next, so that each is read in full. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>

@@ -249,8 +249,11 @@ void sb_receipts_on_settled(void *receipts, uint64_t owner, const sb_energy *e)
         for (size_t c = 0; k->p->has_owners && c < k->p->n && !found; c++) {
             choice *x = &k->p->choices[c];
             found = x->owner == owner && !x->energy.settled;
-            if (found) x->energy = *e;
-            if (found) x->energy.settled = true;
+            if (!found) continue;
+            const sb_energy was = x->energy;
+            x->energy = *e;
+            x->energy.settled = true;
+            if (r->o.on_settled) r->o.on_settled(r->o.ctx, k->key, k->p->model, &was, &x->energy);
         }
         if (found && is_settled(k->p)) settle(r, k);
     }

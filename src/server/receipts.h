@@ -27,6 +27,11 @@ typedef struct sb_receipts_opts {
     const sb_grid *grid;     /* or NULL: no grams */
     const sb_tariff *tariff; /* or NULL: no money */
     bool marginal;           /* how idle power is accounted for */
+    /* Told of each choice whose energy was provisional, under the locks of ledger and receipts: it
+     * calls neither. May be NULL. */
+    void (*on_settled)(void *ctx, int64_t key, const char *model, const sb_energy *was,
+                       const sb_energy *now);
+    void *ctx;
 } sb_receipts_opts;
 
 /* Writes the line of this start: before the ledger reads the meter. *out_note: why there is no log,

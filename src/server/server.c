@@ -445,8 +445,8 @@ void sb_server_close(sb_server *sv)
     if (sv->base) run_loop_tasks(sv);
     sb_page_free(sv->page);
     sb_models_free(sv->models);
-    if (sv->db) sb_server_sum_flush(sv);
     sb_server_energy_close(sv);
+    if (sv->db) sb_server_sum_flush(sv); /* also what settled with the last tick */
     free_events(sv);
     if (sv->base) event_base_free(sv->base);
     if (sv->wake_fd >= 0) (void)close(sv->wake_fd);

@@ -19,7 +19,9 @@ static sb_status open_receipts(sb_server *sv, sb_error *err)
     const sb_receipts_opts o = {.home = sb_store_home(sv->store),
                                 .meter = sv->meter,
                                 .grid = sv->o.grid,
-                                .tariff = sv->o.tariff};
+                                .tariff = sv->o.tariff,
+                                .on_settled = sb_server_sum_settled,
+                                .ctx = sv};
     SB_TRY(sb_receipts_open(&sv->receipts, &o, &note, err));
     if (note.msg[0]) {
         sb_journal_line l;

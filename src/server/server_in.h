@@ -123,6 +123,10 @@ bool sb_runs_cancel(sb_server *sv, int64_t owner, sb_str id);
 void sb_runs_end_all(sb_server *sv, const sb_error *err);
 /* sums.c: counts what an answer took; writes to the data base now and then. Waits for the disk. */
 void sb_server_sum(sb_server *sv, int64_t owner, const char *model, const sb_turn *t);
+/* An answer's energy is no longer provisional: the sums get the difference. ctx: the server; for
+ * sb_receipts_opts. */
+void sb_server_sum_settled(void *ctx, int64_t owner, const char *model, const sb_energy *was,
+                           const sb_energy *now);
 void sb_server_sum_flush(sb_server *sv);
 /* routes_receipts.c: makes the receipt of a request that is over, of all its turns that began. */
 void sb_server_receipt(sb_server *sv, int64_t owner, sb_str id, sb_str model, const sb_turn *turns,

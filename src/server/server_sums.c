@@ -60,30 +60,67 @@ static bool is_of(const sb_sum_held *s, const sb_sum_held *key)
     return s->owner == key->owner && s->source == key->source && strcmp(s->model, key->model) == 0;
 }
 
+/* With runs_lock held: the row of a key. *n > 0: full holds as many that are to be written. */
+static sb_sum_held *row_of(sb_server *sv, const sb_sum_held *key, sb_sum_held full[SB_SUMS_HELD],
+                           int *n)
+{
+    int i = 0;
+    while (i < sv->n_sums && !is_of(&sv->sums[i], key))
+        i++;
+    if (i == SB_SUMS_HELD) {
+        *n = take(sv, full);
+        i = 0;
+    }
+    if (i == sv->n_sums) sv->sums[sv->n_sums++] = *key;
+    return &sv->sums[i];
+}
+
+static int64_t known_uj(const sb_energy *e)
+{
+    return e->source != SB_ENERGY_UNAVAILABLE && e->energy_uj > 0 ? e->energy_uj : 0;
+}
+
 void sb_server_sum(sb_server *sv, int64_t owner, const char *model, const sb_turn *t)
 {
     sb_sum_held full[SB_SUMS_HELD], key = {.owner = owner};
-    int n = 0, i = 0;
+    int n = 0;
     copy_name(key.model, model);
     key.source = (sb_sum_source)t->energy.source;
     (void)pthread_mutex_lock(&sv->runs_lock);
-    while (i < sv->n_sums && !is_of(&sv->sums[i], &key))
-        i++;
-    if (i == SB_SUMS_HELD) {
-        n = take(sv, full);
-        i = 0;
-    }
-    if (i == sv->n_sums) sv->sums[sv->n_sums++] = key;
-    sb_sum_held *s = &sv->sums[i];
+    sb_sum_held *s = row_of(sv, &key, full, &n);
     s->n_answers++;
     s->n_in += (int64_t)t->prompt_ids.n;
     s->n_cached += t->n_cached;
     s->n_out += (int64_t)t->ids.n;
-    if (t->energy.source != SB_ENERGY_UNAVAILABLE && t->energy.energy_uj > 0)
-        s->energy_uj += t->energy.energy_uj;
+    s->energy_uj += known_uj(&t->energy);
     if (n == 0 && sb_now_ns() - sv->sums_ns > UINT64_C(1000000000) * WRITE_S) n = take(sv, full);
     (void)pthread_mutex_unlock(&sv->runs_lock);
     write_all(sv, full, n);
+}
+
+static void add_energy(sb_server *sv, sb_sum_held *key, sb_energy_source source, int64_t uj)
+{
+    sb_sum_held full[SB_SUMS_HELD];
+    int n = 0;
+    if (uj == 0) return;
+    key->source = (sb_sum_source)source;
+    (void)pthread_mutex_lock(&sv->runs_lock);
+    row_of(sv, key, full, &n)->energy_uj += uj;
+    (void)pthread_mutex_unlock(&sv->runs_lock);
+    write_all(sv, full, n); /* nothing, unless 64 owners and models took part */
+}
+
+void sb_server_sum_settled(void *ctx, int64_t owner, const char *model, const sb_energy *was,
+                           const sb_energy *now)
+{
+    sb_sum_held key = {.owner = owner};
+    copy_name(key.model, model);
+    if (was->source == now->source) {
+        add_energy(ctx, &key, now->source, known_uj(now) - known_uj(was));
+        return;
+    }
+    add_energy(ctx, &key, was->source, -known_uj(was));
+    add_energy(ctx, &key, now->source, known_uj(now));
 }
 
 void sb_server_sum_flush(sb_server *sv)

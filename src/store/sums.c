@@ -25,6 +25,7 @@ static void add_to(sb_sum *sum, const sb_sum *s)
     sum->n_cached = plus(sum->n_cached, s->n_cached);
     sum->n_out = plus(sum->n_out, s->n_out);
     sum->energy_uj = plus(sum->energy_uj, s->energy_uj);
+    if (sum->energy_uj < 0) sum->energy_uj = 0; /* a correction of what was never written */
 }
 
 static sb_sum read_sum(sqlite3_stmt *st)
@@ -58,6 +59,7 @@ static sb_status add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err)
                   " WHERE owner = ? AND hour = ? AND model = ? AND source = ?",
                   sb_int(owner), sb_int(s->hour), model, sb_int(s->source)));
     SB_TRY(sb_sql_step(db, st, &there, err));
+    if (!there && sum.energy_uj < 0) sum.energy_uj = 0;
     if (there) {
         const sb_sum was = read_sum(st);
         add_to(&sum, &was);
@@ -71,8 +73,7 @@ static sb_status add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err)
 
 sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err)
 {
-    if (owner < 0 || s->n_answers < 0 || s->n_in < 0 || s->n_cached < 0 || s->n_out < 0 ||
-        s->energy_uj < 0)
+    if (owner < 0 || s->n_answers < 0 || s->n_in < 0 || s->n_cached < 0 || s->n_out < 0)
         return SB_FAIL(err, SB_INVALID, "sum: a count is negative");
     SB_TRY(sb_check_text(s->model, SB_SUM_MODEL_BYTES, "sum: model", err));
     if (s->source >= SB_SUM_SOURCE_COUNT) return SB_FAIL(err, SB_INVALID, "sum: no such source");

@@ -34,7 +34,8 @@ typedef sb_status (*sb_sum_row)(void *ctx, const sb_sum *s, sb_error *err);
 typedef sb_status (*sb_sum_part)(void *ctx, sb_owner owner, const sb_sum *s, sb_error *err);
 
 int64_t sb_sum_hour(int64_t now_ms);
-/* Adds s to the hour, model and source it names. Counts are >= 0, the name is UTF-8 of at most
+/* Adds s to the hour, model and source it names. Energy may be below 0, a correction; the sum is
+ * not. Counts are >= 0, the name is UTF-8 of at most
  * SB_SUM_MODEL_BYTES (SB_INVALID); sums stop at the largest number. */
 sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err) SB_MUST_USE;
 /* Hours from <= hour < to that have something, in order; models and sources as one. */

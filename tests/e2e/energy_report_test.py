@@ -17,7 +17,7 @@ import time
 import xml.dom.minidom
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from serve import SOBRE, Server, tiny_model  # noqa: E402
+from serve import SOBRE, Server, tiny_model, wait_for  # noqa: E402
 from tap import case, finish  # noqa: E402
 
 DAY = 20783  # 2026-11-26
@@ -78,10 +78,14 @@ def served(room, model):
     os.makedirs(home)
     case("no data base, no rows", report(home)["rows"] == [])
     with Server("-m", model, "--grid", "FR", "--tariff", "0.25EUR", home=home) as s:
-        used = 0
+        used, ids = 0, []
         for i in range(3):
-            r = s.chat("hello %d" % i)
-            used += r.json["usage"]["energy"]["energy_uj"]
+            ids.append(s.chat("hello %d" % i).headers["x-sobre-receipt"])
+        for i in ids:  # the joules that it ends with, which are more or less than those it was told with
+            def settled():
+                r = json.loads(s.get("/v1/receipts/" + i).body)
+                return r if r["settled"] else None
+            used += wait_for(settled)["energy_uj"]
         metrics = s.get("/metrics").body
     case("metrics say grams and money", 'sobre_co2e_grams_total{zone="FR",kind="average",year="2023"}' in metrics and
          'sobre_cost_total{currency="EUR"}' in metrics, metrics[:300])
@@ -92,7 +96,7 @@ def served(room, model):
     by_model = report(home, "--by", "model", "--grid", "FR", "--tariff", "0.25EUR")
     row, total = by_model["rows"][0], by_model["total"]
     known = total["measured"]["energy_uj"] + total["estimated"]["energy_uj"]
-    case("the sums are the answers'", total["answers"] == 3 and total["energy_uj"] == used == known and
+    case("the sums are the receipts'", total["answers"] == 3 and total["energy_uj"] == used == known and
          total["unknown"]["energy_uj"] == 0, (used, by_model))
     case("the model has its row", len(by_model["rows"]) == 1 and "tiny" in row["model"] and
          row["tokens_out"] == total["tokens_out"] == 24, by_model)

@@ -275,6 +275,19 @@ static void sums_keep_models_and_sources_apart(void **state)
     s.model = str("\xff");
     assert_int_equal(sb_sum_add(r->db, 1, &s, NULL), SB_INVALID);
     s.model = str("m");
+    s.source = SB_SUM_ESTIMATED;
+    s.n_answers = 0;
+    s.energy_uj = -30; // what had been provisional was too much
+    OK(sb_sum_add(r->db, 2, &s, WHY));
+    OK(sb_sum_total(r->db, 2, 0, 100, &total, WHY));
+    assert_true(total.energy_uj == 70 && total.n_answers == 1);
+    s.energy_uj = -100;
+    OK(sb_sum_add(r->db, 2, &s, WHY));
+    OK(sb_sum_add(r->db, 3, &s, WHY));
+    OK(sb_sum_total(r->db, 2, 0, 100, &total, WHY));
+    assert_true(total.energy_uj == 0);
+    OK(sb_sum_total(r->db, 3, 0, 100, &total, WHY));
+    assert_true(total.energy_uj == 0);
     s.source = SB_SUM_SOURCE_COUNT;
     assert_int_equal(sb_sum_add(r->db, 1, &s, NULL), SB_INVALID);
 }
