@@ -34,10 +34,9 @@ static int64_t day_of(int64_t hour)
 void sb_report_day_text(int64_t day, char out[16])
 {
     struct tm t = {0};
-    const time_t s = (time_t)(day * 86400);
-    if (day < -1000000 || day > 10000000 || !gmtime_r(&s, &t) ||
-        strftime(out, 16, "%Y-%m-%d", &t) == 0)
-        memcpy(out, "-", 2);
+    const bool sane = day >= -1000000 && day <= 10000000;
+    const time_t s = sane ? (time_t)(day * 86400) : 0;
+    if (!sane || !gmtime_r(&s, &t) || strftime(out, 16, "%Y-%m-%d", &t) == 0) memcpy(out, "-", 2);
 }
 
 bool sb_report_day_parse(const char *text, int64_t *out)

@@ -52,7 +52,8 @@ def peer(room, name, prompt="0", new="body['max_tokens']", refuse=None):
 
 
 def bench(*words, env=None):
-    d = subprocess.run([SOBRE, "bench", "trace", *words, "-n", "5", "-t", "1", *(("--with", " ".join(MORE)) if MORE else ())],
+    more = ("--with", " ".join(MORE)) if MORE and "--with" not in words else ()
+    d = subprocess.run([SOBRE, "bench", "trace", *words, "-n", "5", "-t", "1", *more],
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C", **(env or {})})
     return d.returncode, d.stdout.decode(), d.stderr.decode()
 
