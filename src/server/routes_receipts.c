@@ -6,13 +6,19 @@
 #include "server/router.h"
 #include "server/server_in.h"
 
+sb_status sb_server_receipt_find(sb_server *sv, const sb_caller *who, sb_str id, sb_buf *out,
+                                 sb_error *err)
+{
+    return sb_receipts_find(sv->receipts, who->owner, id, out, err);
+}
+
 static void look_receipt(sb_server *sv, sb_x *x, const sb_caller *who)
 {
     sb_buf body;
     sb_error err;
     sb_buf_init(&body, SB_MAX_RECEIPT_BYTES, "receipt");
     const sb_str id = sb_path_segment(sb_x_request(x)->path, 2); /* /v1/receipts/ID */
-    const sb_status s = sb_receipts_find(sv->receipts, who->owner, id, &body, &err);
+    const sb_status s = sb_server_receipt_find(sv, who, id, &body, &err);
     sb_look_reply(x, &body, s, &err);
 }
 

@@ -69,6 +69,12 @@ sb_db *sb_server_db(sb_server *sv);
 sb_models *sb_server_models(sb_server *sv);
 /* What the caller's key may use of energy today, and has left; limit 0: no limit. */
 sb_budget_state sb_server_budget(sb_server *sv, const sb_caller *who);
+/* The same also before the key's first answer of the day. Waits for the data base. */
+sb_status sb_server_budget_today(sb_server *sv, const sb_caller *who, sb_budget_state *out,
+                                 sb_error *err) SB_MUST_USE;
+/* Appends the receipt of an answer of the caller's (receipts.h). May wait for the disk. */
+sb_status sb_server_receipt_find(sb_server *sv, const sb_caller *who, sb_str id, sb_buf *out,
+                                 sb_error *err) SB_MUST_USE;
 /* Are there keys, so that a caller must have one? */
 bool sb_server_has_keys(sb_server *sv);
 /* False once the server drains: nothing long may begin. */

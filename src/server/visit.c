@@ -170,6 +170,14 @@ sb_budget_state sb_server_budget(sb_server *sv, const sb_caller *who)
     return sb_budget_look(sv->budgets, who->owner, &who->budget, sb_db_now_ms() / 1000);
 }
 
+sb_status sb_server_budget_today(sb_server *sv, const sb_caller *who, sb_budget_state *out,
+                                 sb_error *err)
+{
+    sb_energy_pot *pot = NULL; /* filled for the day, and left alone */
+    return sb_budget_begin(sv->budgets, who->owner, &who->budget, sb_db_now_ms() / 1000, &pot, out,
+                           err);
+}
+
 bool sb_server_has_keys(sb_server *sv)
 {
     bool any = true;

@@ -184,6 +184,18 @@ def answers(s):
     u = done["usage"]
     case("it tells what it took", u["stats"]["n_out"] == 7 and u["stats"]["n_prompt"] > 10 and
          u["energy"]["source"] in ("estimated", "measured") and 0 < u["energy"]["energy_uj_low"] <= u["energy"]["energy_uj"] <= u["energy"]["energy_uj_high"], u)
+    deadline = time.monotonic() + 10
+    while True:
+        status, receipt = v1(s, "GET", "receipts/" + u["receipt"])
+        if status != 200 or receipt["settled"] or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    case("and names its receipt, which tells the same and more", status == 200 and receipt["id"] == u["receipt"] and
+         receipt["tokens"] == {"in": u["stats"]["n_prompt"], "cached": u["stats"]["n_cached"], "out": 7} and receipt["settled"] and
+         sum(receipt["parts"].values()) == receipt["energy_uj"] > 0 and receipt["sig"], receipt)
+    case("it is the one programs get, byte by byte", s.call("GET", "/v1/receipts/" + u["receipt"])[2] ==
+         s.call("GET", "/sobre/v1/receipts/" + u["receipt"])[2])
+    case("there is none of another id", v1(s, "GET", "receipts/" + "x" * 26)[0] == 404)
     told = feed.find("conversation", lambda d: d["conversation"]["id"] == c and d["conversation"].get("energy", {}).get("energy_uj"))
     case("feeds of the owner hear of the conversation and its sum", told is not None and
          told["conversation"]["energy"]["energy_uj"] == u["energy"]["energy_uj"], feed.events[-2:])
@@ -404,7 +416,8 @@ def restart(s):
 def owners():
     home = tempfile.mkdtemp(prefix="sobre-page-keys-")
     env = {**os.environ, "SOBRE_HOME": home, "LC_ALL": "C"}
-    keys = [subprocess.run([SOBRE, "key", *(["--admin"] if name == "root" else []), "add", name], env=env, stdout=subprocess.PIPE, check=True)
+    more = {"root": ["--admin"], "ann": ["--max-energy-day", "1000"]}
+    keys = [subprocess.run([SOBRE, "key", "add", name, *more.get(name, [])], env=env, stdout=subprocess.PIPE, check=True)
             .stdout.decode().strip() for name in ("ann", "ben", "root")]
     with Served("--ctx", "65536", *OPTIONS, model=MODEL, home=home) as s:
         case("without a key the routes are closed", v1(s, "GET", "hello")[0] == 401 and v1(s, "GET", "conversations")[0] == 401 and
@@ -421,6 +434,10 @@ def owners():
              "samesite=strict" in flags and key.encode() not in body, h)
         _, hello = v1(s, "GET", "hello", None, cookies[0])
         case("the page learns who is here", hello["auth"] == "key" and hello["owner"] == "ann" and not hello["may_manage"], hello)
+        budgets = [v1(s, "GET", "energy?from=0", None, x)[1].get("budget") for x in cookies]
+        renews = 86400 - time.time() % 86400
+        case("a key's budget is whole before its first answer, and other keys have none", budgets[1:] == [None, None] and
+             budgets[0]["limit_uj"] == budgets[0]["left_uj"] == 1000000000 and abs(budgets[0]["renews_s"] - renews) < 60, budgets)
         ann = Feed(s, "", cookies[0])
         ben = Feed(s, "", cookies[1])
         ann.find("hello")
@@ -445,6 +462,11 @@ def owners():
              [n for n, _ in spy.events] in (["hello"], ["hello", "ended"]) and
              Feed(s, "", cookies[1]).find("hello")["revision"] == hello_ben["revision"], (ben.events, spy.events))
         v1(s, "POST", path + "/messages/%s/stop" % reply["id"], {}, cookies[0])
+        wait_end(s, c, reply["id"], headers=cookies[0])
+        took = v1(s, "GET", path + "/messages/" + reply["id"], None, cookies[0])[1]["usage"]["receipt"]
+        case("a receipt is its owner's alone", [v1(s, "GET", "receipts/" + took, None, cookies[i])[0] for i in range(3)] == [200, 404, 404])
+        left = v1(s, "GET", "energy?from=0", None, cookies[0])[1]["budget"]["left_uj"]
+        case("what the answer took is gone from the budget", 0 < left < 1000000000, left)
         case("an admin key sees other people's as little", v1(s, "GET", path, None, cookies[2])[0] == 404)
         case("downloads are for those who may manage", v1(s, "POST", "models/qwen3-4b/pull", {}, cookies[0])[0] == 403)
         status, h, _ = s.call("DELETE", "/sobre/v1/session", headers=cookies[0])
@@ -455,6 +477,52 @@ def owners():
         case("neither key nor words stand in the log", not any(k in log for k in keys) and "secret" not in log)
         leave(s, "with keys")
     shutil.rmtree(home, ignore_errors=True)
+
+
+def day_of(s, n):
+    """The last two hours' sum, once it has n answers."""
+    end = time.monotonic() + 10
+    while True:
+        _, e = v1(s, "GET", "energy?from=%d&hours=2" % (time.time() - 3600))
+        if e["sum"]["answers"] == n or time.monotonic() > end:
+            return e["sum"]["energy"]
+        time.sleep(0.1)
+
+
+def metered():
+    """A day of both kinds: an answer beside a counter of 20 W, then one without."""
+    root, home, stop = tempfile.mkdtemp(prefix="sobre-page-sysfs-"), tempfile.mkdtemp(prefix="sobre-page-home-"), threading.Event()
+    zone = os.path.join(root, "sys/class/powercap/intel-rapl:0")
+    os.makedirs(zone)
+    for name, text in (("name", "package-0\n"), ("max_energy_range_uj", "262143328850\n"), ("energy_uj", "1000000\n")):
+        with open(os.path.join(zone, name), "w") as f:
+            f.write(text)
+
+    def advance():
+        fd, begin = os.open(os.path.join(zone, "energy_uj"), os.O_WRONLY), time.monotonic()
+        while not stop.wait(0.002):
+            os.pwrite(fd, (b"%d\n" % (1000000 + int((time.monotonic() - begin) * 2e7))).ljust(16, b"\n"), 0)
+        os.close(fd)
+    counter = threading.Thread(target=advance)
+    counter.start()
+    with Served("--ctx", "65536", *OPTIONS, model=MODEL, home=home, env={**os.environ, "SOBRE_SYSFS_ROOT": root}) as s:
+        c, _, reply = start(s, "[sample] please")
+        u = wait_end(s, c, reply["id"])["usage"]
+        receipt = v1(s, "GET", "receipts/" + u["receipt"])[1]
+        day = day_of(s, 1)
+        case("a meter's hour is measured", u["energy"]["source"] == day["source"] == "measured" and day["energy_uj"] > 0 and
+             day["energy_uj_estimated"] == 0 and receipt["source"]["kind"] == "meter", (u, day, receipt))
+        leave(s, "with a meter")
+    stop.set()
+    counter.join()
+    with Served("--ctx", "65536", *OPTIONS, model=MODEL, home=home) as s:
+        c, _, reply = start(s, "hello")
+        guess = wait_end(s, c, reply["id"])["usage"]["energy"]
+        both = day_of(s, 2)
+        case("with an estimate in it a sum is one, and says how much", both["source"] == "estimated" and
+             both["energy_uj"] == day["energy_uj"] + guess["energy_uj"] and both["energy_uj_estimated"] == guess["energy_uj"], (day, guess, both))
+    for folder in (root, home):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def leave(s, what):
@@ -487,6 +555,7 @@ def main():
             run(queue, s)
             run(leave, s, "after a queue")
         run(owners)
+        run(metered)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     finish()

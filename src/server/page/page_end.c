@@ -21,6 +21,7 @@ static void put_stats(sb_jw *w, const sb_page_answer *a, const sb_turn *t)
     sb_jw_close(w, '}');
     sb_jw_key(w, "energy");
     sb_jw_energy(w, &t->energy);
+    if (a->receipt[0]) sb_jw_put_word(w, "receipt", a->receipt);
 }
 
 static sb_status make_usage(sb_buf *out, const sb_page_answer *a, const sb_turn *t, const char *why,

@@ -62,6 +62,7 @@ typedef struct sb_page_answer {
     sb_buf text, reasoning; /* as they were told */
     size_t text_saved, reasoning_saved;
     char model[SB_PAGE_NAME_BYTES]; /* that answers */
+    char receipt[SB_DB_ID_BYTES];   /* the run's id, by which its receipt is found */
     bool stop, saving, ended;       /* saving: save_task is under way; ended: it frees the answer */
     sb_task save_task, begin_task;
     /* The workers': */

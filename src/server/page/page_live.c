@@ -143,6 +143,7 @@ static void on_begin(void *ctx, const sb_voice_facts *f, const sb_ask *ask)
     sb_page_answer *a = ctx;
     pthread_mutex_lock(&a->page->lock);
     (void)snprintf(a->model, sizeof a->model, "%s", f->model);
+    (void)snprintf(a->receipt, sizeof a->receipt, "%s", f->id);
     a->phase = SB_PAGE_QUEUED;
     tell_places(a->page);
     pthread_mutex_unlock(&a->page->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * page_self.c - who is here, what this server is, and what the hours took. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -57,12 +58,27 @@ sb_status sb_page_sign_out(sb_page_call *c)
     return SB_OK;
 }
 
+/* ---- receipts ---- */
+
+/* The bytes as they were signed: what is exported can be verified. */
+sb_status sb_page_receipt(sb_page_call *c)
+{
+    return sb_server_receipt_find(c->page->sv, &c->who, (sb_str){c->id, strlen(c->id)}, &c->out,
+                                  &c->w.err);
+}
+
 /* ---- energy by the hour ---- */
 
+typedef struct hour {
+    int64_t n_answers, n_out, energy_uj;
+    int64_t measured_uj; /* of energy_uj, what meters said */
+} hour;
+
 typedef struct hours {
+    sb_owner owner;
     int64_t from, n;
-    sb_sum *v; /* [n] */
-    sb_sum sum;
+    hour *v; /* [n] */
+    hour sum;
 } hours;
 
 static int64_t plus(int64_t a, int64_t b)
@@ -71,44 +87,71 @@ static int64_t plus(int64_t a, int64_t b)
     return ckd_add(&sum, a, b) ? INT64_MAX : sum;
 }
 
-static sb_status take_hour(void *ctx, const sb_sum *s, sb_error *err)
+static void add(hour *h, const sb_sum *s)
+{
+    h->n_answers = plus(h->n_answers, s->n_answers);
+    h->n_out = plus(h->n_out, s->n_out);
+    h->energy_uj = plus(h->energy_uj, s->energy_uj);
+    if (s->source == SB_SUM_MEASURED) h->measured_uj = plus(h->measured_uj, s->energy_uj);
+}
+
+static sb_status take_part(void *ctx, sb_owner owner, const sb_sum *s, sb_error *err)
 {
     (void)err;
     hours *h = ctx;
-    if (s->hour < h->from || s->hour - h->from >= h->n) return SB_OK;
-    h->v[s->hour - h->from] = *s;
-    h->sum.n_answers = plus(h->sum.n_answers, s->n_answers);
-    h->sum.n_out = plus(h->sum.n_out, s->n_out);
-    h->sum.energy_uj = plus(h->sum.energy_uj, s->energy_uj);
+    if (owner != h->owner || s->hour < h->from || s->hour - h->from >= h->n) return SB_OK;
+    add(&h->v[s->hour - h->from], s);
+    add(&h->sum, s);
     return SB_OK;
 }
 
-static void put_hour(sb_jw *w, const sb_sum *s, const char *source)
+/* Measured is what is so in all its parts. Sums of before the source was asked promise no more than
+ * an estimate. */
+static void put_hour(sb_jw *w, const hour *h)
 {
+    const int64_t estimated_uj = h->energy_uj - h->measured_uj;
     sb_jw_open(w, '{');
-    sb_jw_put_int(w, "answers", s->n_answers);
-    sb_jw_put_int(w, "tokens", s->n_out);
+    sb_jw_put_int(w, "answers", h->n_answers);
+    sb_jw_put_int(w, "tokens", h->n_out);
     sb_jw_put_open(w, "energy", '{');
-    sb_jw_put_word(w, "source", s->energy_uj ? source : "unavailable");
-    if (s->energy_uj) sb_jw_put_int(w, "energy_uj", s->energy_uj);
+    sb_jw_put_word(w, "source",
+                   h->energy_uj == 0   ? "unavailable"
+                   : estimated_uj == 0 ? "measured"
+                                       : "estimated");
+    if (h->energy_uj) {
+        sb_jw_put_int(w, "energy_uj", h->energy_uj);
+        sb_jw_put_int(w, "energy_uj_estimated", estimated_uj);
+    }
     sb_jw_close(w, '}');
+    sb_jw_close(w, '}');
+}
+
+static void put_budget(sb_jw *w, const sb_budget_state *b)
+{
+    if (b->limit_uj == 0) return;
+    sb_jw_put_open(w, "budget", '{');
+    sb_jw_put_int(w, "limit_uj", b->limit_uj);
+    sb_jw_put_int(w, "left_uj", b->left_uj);
+    sb_jw_put_int(w, "renews_s", b->retry_s);
     sb_jw_close(w, '}');
 }
 
 static sb_status put_hours(sb_page_call *c, hours *h)
 {
-    SB_TRY(sb_sum_list(sb_server_db(c->page->sv), c->who.owner, h->from, h->from + h->n, take_hour,
-                       h, &c->w.err));
+    sb_budget_state budget;
+    SB_TRY(sb_server_budget_today(c->page->sv, &c->who, &budget, &c->w.err));
+    SB_TRY(
+        sb_sum_each(sb_server_db(c->page->sv), h->from, h->from + h->n, take_part, h, &c->w.err));
     sb_jw w;
     sb_jw_begin(&w, &c->out, &c->w.err);
     sb_jw_open(&w, '{');
     sb_jw_put_open(&w, "hours", '[');
-    // Sums do not say how they were found: they promise no more than an estimate.
     for (int64_t i = 0; i < h->n; i++)
-        put_hour(&w, &h->v[i], "estimated");
+        put_hour(&w, &h->v[i]);
     sb_jw_close(&w, ']');
     sb_jw_key(&w, "sum");
-    put_hour(&w, &h->sum, "estimated");
+    put_hour(&w, &h->sum);
+    put_budget(&w, &budget);
     sb_jw_close(&w, '}');
     return sb_jw_end(&w);
 }
@@ -116,7 +159,9 @@ static sb_status put_hours(sb_page_call *c, hours *h)
 /* ?from=SECONDS&hours=N: whole hours from that moment's on. */
 sb_status sb_page_energy(sb_page_call *c)
 {
-    hours h = {.from = sb_page_number(c, "from", 0) / 3600, .n = sb_page_number(c, "hours", 24)};
+    hours h = {.owner = c->who.owner,
+               .from = sb_page_number(c, "from", 0) / 3600,
+               .n = sb_page_number(c, "hours", 24)};
     if (h.n < 1 || h.n > MAX_HOURS) h.n = 24;
     h.v = sb_calloc((size_t)h.n, sizeof *h.v);
     if (!h.v) return sb_page_fail(c, SB_NO_MEMORY, "", "no memory");
