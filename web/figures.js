@@ -64,5 +64,7 @@ export function energyText(energy) {
   };
 }
 
+export const moment = (date) => date.toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
+
 export const dayName = (date) =>
   date.toLocaleDateString(locale(), { weekday: "long", day: "numeric", month: "long" });

@@ -4,6 +4,7 @@ import { fill, h, iconButton } from "./dom.js";
 import { bytes, count, duration, energyText, speed } from "./figures.js";
 import { Growing } from "./grow.js";
 import { copyText } from "./markdown.js";
+import { openReceipt } from "./receipt.js";
 import { t } from "./strings.js";
 
 const encoder = new TextEncoder();
@@ -188,14 +189,16 @@ export class MessageView {
 
   #figures() {
     const { state, finish, usage } = this.message;
-    const { stats, energy, error } = usage || {};
+    const { stats, energy, error, receipt } = usage || {};
     const line = [];
     if (state === "failed") line.push(h("span", { class: "bad" }, t("failed", { why: error || "" })));
     else if (state === "stopped") line.push(t("stopped"));
     else if (finish === "length") line.push(t("cutLength"));
+    else if (finish === "energy_budget") line.push(t("cutBudget"));
     if (stats?.tokens_per_s) line.push(speed(stats.tokens_per_s));
     const joules = energyText(energy);
-    if (stats) line.push(joules.range ? `${joules.short} (${joules.range})` : joules.short);
+    const cost = joules.range ? `${joules.short} (${joules.range})` : joules.short;
+    if (stats) line.push(typeof receipt === "string" ? this.#receiptButton(receipt, cost) : cost);
     if (stats?.n_left_out) line.push(t("leftOut", { n: count(stats.n_left_out) }));
     const more = [];
     if (stats) {
@@ -206,6 +209,11 @@ export class MessageView {
     const words = line.flatMap((part, i) => (i ? [" · ", part] : [part]));
     return h("span", { class: "figures", title: [this.message.model, ...more].filter(Boolean).join(" · ") },
              words, more.length > 0 && h("span", { class: "figures-more" }, " · ", more.join(" · ")));
+  }
+
+  #receiptButton(receipt, words) {
+    return h("button", { type: "button", class: "receipt-button", "aria-haspopup": "dialog", title: t("receiptOpen"),
+                         on: { click: () => openReceipt(receipt) } }, words);
   }
 
   /* The message becomes a field; sending it makes a branch. */

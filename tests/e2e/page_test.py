@@ -468,7 +468,120 @@ def models(browser, url):
     page.get_by_role("button", name="Energy of the day").click()
     page.wait_for_selector(".chart")
     case("the day has a chart, and the same as a table", page.locator(".day-box table tbody tr").count() >= 1)
+    legend = page.locator(".legend").inner_text()
+    case("estimates are hatched, and called so", page.locator(".chart .guessed").count() >= 1 and legend.strip() == "Estimated", legend)
+    page.keyboard.press("Escape")
+    measured_day(page)
     page.context.close()
+
+
+def measured_day(page):
+    """A day of both kinds, and a key with a budget."""
+    nothing = {"answers": 0, "tokens": 0, "energy": {"source": "unavailable"}}
+    hours = [dict(nothing) for _ in range(24)]
+    hours[3] = {"answers": 2, "tokens": 20, "energy": {"source": "measured", "energy_uj": 41234567, "energy_uj_estimated": 0}}
+    hours[4] = {"answers": 3, "tokens": 30, "energy": {"source": "estimated", "energy_uj": 60000000, "energy_uj_estimated": 19000000}}
+    day = {"hours": hours, "sum": {"answers": 5, "tokens": 50, "energy": {
+        "source": "estimated", "energy_uj": 101234567, "energy_uj_estimated": 19000000}},
+        "budget": {"limit_uj": 500000000, "left_uj": 398765433, "renews_s": 7200}}
+    page.route("**/sobre/v1/energy?*", lambda route: route.fulfill(json=day))
+    page.get_by_role("button", name="Energy of the day").click()
+    page.wait_for_selector("svg.chart > g > .bar")
+    text = page.locator(".day-box").inner_text()
+    bars = page.locator("svg.chart:not(.swatch) > g > rect")
+    case("what was measured stands apart from what was estimated", bars.count() == 3 and
+         page.locator("svg.chart:not(.swatch) > g > .guessed").count() == 1 and "82.2\u00a0J measured + about 20\u00a0J, estimated" in text and
+         page.locator(".legend").inner_text().split() == ["Measured", "Estimated"], text)
+    page.locator(".day-box summary").click()
+    cells = page.locator(".day-box tbody tr").nth(1).locator("td").all_inner_texts()
+    case("in the table, too", cells[1:3] == ["41\u00a0J", "20\u00a0J"] and cells[0].startswith("about "), cells)
+    case("a key's budget says what is left of it", "Left of today\u2019s budget: 399 J of 500 J; it begins anew in 2 h." in text.replace("\u00a0", " ") and
+         page.get_by_label("Energy left of today").evaluate("e => e.value / e.max") == 398765433 / 500000000, text)
+    page.keyboard.press("Escape")
+    day["budget"]["left_uj"] = 0
+    page.get_by_role("button", name="Energy of the day").click()
+    page.locator(".budget", has_text="budget of 500\u00a0J is used up").wait_for()
+    case("or that nothing is", True)
+    page.keyboard.press("Escape")
+    page.unroute("**/sobre/v1/energy?*")
+
+
+def receipt(browser, url):
+    page = open_page(browser, url, permissions=["clipboard-read", "clipboard-write"])
+    say(page, "What does it cost? [sample]")
+    settled(page)
+    last(page).locator(".receipt-button").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".receipt-facts")
+    page.wait_for_selector("dialog a.button", timeout=20000)  # settled
+    text = page.locator("dialog").inner_text()
+    said = ("Reading the prompt", "Writing the answer", "Source", "estimated", "Range (95 %)", "between", "By other fair ways",
+            "Answers at once", "settled and signed", "Signed with key", "Hash (SHA-256)")
+    case("an answer's joules open its receipt", all(w in text for w in said), [w for w in said if w not in text] + [text])
+    case("no estimate is called measured there", "measured" not in text.lower().replace("measurement", ""), text)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as JSON").click()
+    name, exported = download.value.suggested_filename, open(download.value.path(), "rb").read()
+    told = json.loads(exported)
+    case("it is exported as it was signed", name == "sobre-receipt-%s.json" % told["id"] and told["hash"] in text and
+         told["key_id"] in text and told["settled"] is True, (name, told, text))
+    page.get_by_label("Copy the command").click()
+    page.get_by_label("Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    case("the command that verifies it is copied", copied == "sobre energy verify " + name, copied)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="this server\u2019s public keys").click()
+    if not FAKE:
+        from serve import SOBRE
+        folder = tempfile.mkdtemp(prefix="sobre-verify-")
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(exported)
+        words = [*copied.split()[1:], "--key", str(download.value.path())]
+        d = subprocess.run([os.path.abspath(SOBRE), *words], cwd=folder, env={**os.environ, "SOBRE_HOME": folder, "LC_ALL": "C"}, capture_output=True)
+        case("the command says yes, elsewhere with the server's keys", d.returncode == 0, d)
+        shutil.rmtree(folder)
+    page.keyboard.press("Escape")
+    case("Escape closes it, and the focus returns", page.evaluate("document.activeElement.className") == "receipt-button")
+    provisional_receipt(page, told)
+    page.context.close()
+
+
+def provisional_receipt(page, told):
+    """One that is not settled yet, then is; and answers whose receipt nobody has."""
+    asked = []
+    first = {k: v for k, v in told.items() if k not in ("hash", "key_id", "sig", "prev_hash")}
+    first.update(settled=False, source={**told["source"], "excludes": ["memory", "disks"]})
+    more = {"co2e": {"mg": 0.0123, "g_per_kwh": 56, "zone": "FR", "year": 2023, "kind": "average", "source": "some table"},
+            "cost": {"amount": "0.000000420", "currency": "EUR", "per_kwh": "0.250000000"}}
+    pattern = "**/sobre/v1/receipts/*"
+
+    def reply(route):
+        asked.append(0)
+        route.fulfill(json={**(told if len(asked) > 1 else first), **more})
+    page.route(pattern, reply)
+    last(page).locator(".receipt-button").click()
+    page.wait_for_selector(".receipt-facts")
+    text = page.locator("dialog").inner_text()
+    case("a provisional receipt says so, and has nothing to export yet", "provisional" in text and "Not seen\nmemory, disks" in text and
+         page.locator("dialog a.button").count() == 0, text)
+    page.wait_for_selector("dialog a.button")
+    text = page.locator("dialog").inner_text()
+    case("it is asked for again until it is settled", len(asked) == 2 and "settled and signed" in text, text)
+    case("the grid and the cost stand apart, each with its source", all(w in text for w in (
+        "0.01 mg CO\u2082e at 56 g/kWh", "FR, 2023, average; some table", "0.0000004 EUR at 0.25 EUR/kWh")), text)
+    page.keyboard.press("Escape")
+    page.unroute(pattern)
+    page.route(pattern, lambda route: route.fulfill(status=404, json={"error": {"message": "none"}}))
+    n = len(complaints)
+    last(page).locator(".receipt-button").click()
+    page.locator("dialog", has_text="There is no receipt").wait_for()
+    del complaints[n:]  # the browser tells of the 404
+    page.keyboard.press("Escape")
+    page.unroute(pattern)
+    import_messages(page, "Without receipts", ["?", "An old answer"])
+    page.locator(".list a", has_text="Without receipts").click()
+    page.locator(".answer", has_text="An old answer").wait_for()
+    case("an answer without a receipt shows what it did", page.locator(".receipt-button").count() == 0)
 
 
 def waiting(browser, url):
@@ -629,6 +742,15 @@ def accessible(browser, url):
         page.wait_for_selector(".hljs-keyword")
         page.wait_for_selector(".katex")
         axe_of(page, what + ", conversation")
+        last(page).locator(".receipt-button").click()
+        page.wait_for_selector("dialog a.button", timeout=20000)
+        axe_of(page, what + ", receipt")
+        page.keyboard.press("Escape")
+        page.locator(".energy").click()
+        page.wait_for_selector("svg.chart > g > .bar")
+        page.locator(".day-box summary").click()
+        axe_of(page, what + ", energy of the day")
+        page.keyboard.press("Escape")
         page.click(".model-button")
         page.wait_for_selector(".models li")
         axe_of(page, what + ", models")
@@ -804,7 +926,7 @@ def main():
         with sync_playwright() as p:
             browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             for run in (first_message, stop, reload, two_browsers, late_feeds, branches, long_conversation, reading_position, link_prefills,
-                        files, manage, models, waiting, comes_back, french, keyboard, accessible, hostile, huge, policy):
+                        files, manage, models, receipt, waiting, comes_back, french, keyboard, accessible, hostile, huge, policy):
                 if not only or run.__name__ in only:
                     try:
                         run(browser, server.url)

@@ -43,6 +43,23 @@ def energy(tokens):
     return {"source": "estimated", "energy_uj": uj, "energy_uj_low": uj // 3, "energy_uj_high": uj * 2}
 
 
+def receipt(m):
+    """As src/energy/receipt.h; nobody signed it."""
+    s, e = m["usage"]["stats"], m["usage"]["energy"]
+    uj, measured = e["energy_uj"], e["source"] == "measured"
+    scope = "all packages; not memory, disks" if measured else "the processor; not memory, disks"
+    return {"format": "sobre-receipt-1", "id": m["usage"]["receipt"], "model": m["model"], "time": "2026-11-27T08:00:00Z",
+            "settled": True, "accounting": "full", "concurrency_mean": 1.25, "energy_uj": uj, "estimated_uj": 0 if measured else uj,
+            "u95_uj": [e["energy_uj_low"], e["energy_uj_high"]], "split_range_uj": [uj * 9 // 10, uj * 11 // 10],
+            "parts": {"prefill": uj // 4, "decode": uj - uj // 4, "recompute": 0},
+            "source": {"kind": "meter" if measured else "model", "label": e["source"], "meter": "rapl" if measured else "cpu time",
+                       "method": "shapley", "scope": scope, "excludes": ["memory", "disks"]},
+            "co2e": {"mg": uj * 56e-6 / 3600, "g_per_kwh": 56, "zone": "FR", "year": 2023, "kind": "average", "source": "a table"},
+            "cost": {"amount": "%.9f" % (uj * .25 / 3.6e12), "currency": "EUR", "per_kwh": "0.250000000"},
+            "tokens": {"in": s["n_prompt"], "cached": s["n_cached"], "out": s["n_out"]},
+            "prev_hash": "", "hash": "ab" * 32, "key_id": "cd" * 8, "sig": "A" * 86}
+
+
 def add_energy(parts):
     parts = [p for p in parts if p]
     if not parts:
@@ -127,7 +144,7 @@ def run(c, m, ask):
         m["finish"] = "stop"
         dt = max(time.time() - t0, 1e-3)
         m["usage"] = {"stats": {"n_prompt": 60, "n_cached": 42, "n_out": n, "ttft_ms": 120, "tokens_per_s": n / dt},
-                      "energy": energy(n)}
+                      "energy": energy(n), "receipt": "r" + m["id"]}
         say("message", {"conversation": c, "message": shown(m)}, c)
         say("conversation", {"conversation": conv(c)})
 
@@ -262,6 +279,11 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 pulls.pop(p[1], None)
             return {}
+        if p[0] == "receipts":
+            found = [m for m in msgs.values() if m.get("usage", {}).get("receipt") == p[1]]
+            return receipt(found[0]) if found else (404, {"error": {"message": "there is no receipt of this id"}})
+        if p == ["receipt-key"]:
+            return {"key_id": "cd" * 8, "keys": []}
         if p == ["energy"]:
             hours = []
             for i in range(24):
