@@ -76,7 +76,8 @@ static sb_status take(sb_live *l, int32_t id, const sb_token_logprob *lp, sb_err
 static bool on_token(void *ctx, int32_t id, const sb_token_logprob *lp)
 {
     sb_live *l = ctx;
-    /* The prompt took it all, in a step that was over before its caller knew the sequence's name. */
+    /* The prompt took it all, in a step that was over before its caller knew the sequence's name.
+     * */
     if (l->is_spent && l->turn.ids.n == 0) return false;
     if (take(l, id, lp, &l->err) != SB_OK) return false;
     return !l->is_spent && !sb_answer_is_stopped(&l->answer) && !l->answer.stopped_by_reader;

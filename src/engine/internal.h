@@ -114,8 +114,8 @@ struct sb_engine {
     size_t logits_stride, logits_bytes;
     float **head_y; /* [n_threads] some panels of logits */
     sb_top *tops;   /* [n_threads][n_rows] found by each; joined in those of thread 0 */
+    int32_t n_groups, split_segments;
     sb_kv_group groups[SB_MAX_KV_GROUPS];
-    int32_t n_groups;
     sb_kv_place *places; /* [plan.n_kvs] */
     int32_t tile_rows;   /* tokens of one attention tile */
     float **scratch;     /* [n_threads] attention scratch */
@@ -124,7 +124,6 @@ struct sb_engine {
      * and of each tile and KV head the parts that are done. */
     float *split;
     size_t split_floats;
-    int32_t split_segments;
     atomic_int *split_done; /* [SB_SPLIT_UNITS] 0 between jobs */
     uint64_t *own_ns;       /* [n_threads][n_rows] time per span */
     sb_batch batch;
