@@ -80,7 +80,7 @@ def served(room, model):
     with Server("-m", model, "--grid", "FR", "--tariff", "0.25EUR", home=home) as s:
         used, ids = 0, []
         for i in range(3):
-            ids.append(s.chat("hello %d" % i).headers["x-sobre-receipt"])
+            ids.append(s.chat("hello %d" % i, ignore_eos=True).headers["x-sobre-receipt"])
         for i in ids:  # the joules that it ends with, which are more or less than those it was told with
             def settled():
                 r = json.loads(s.get("/v1/receipts/" + i).body)
