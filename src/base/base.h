@@ -23,6 +23,13 @@
 #define ckd_sub(r, a, b) __builtin_sub_overflow((a), (b), (r))
 #define ckd_mul(r, a, b) __builtin_mul_overflow((a), (b), (r))
 
+/* a + b for counts that are not negative; what does not fit is the most there is. */
+static inline int64_t sb_add_capped(int64_t a, int64_t b)
+{
+    int64_t sum = 0;
+    return ckd_add(&sum, a, b) ? INT64_MAX : sum;
+}
+
 typedef enum sb_status {
 #define X(name, text) SB_##name,
 #include "base/status.def"

@@ -95,21 +95,6 @@ static sb_status find_row(sb_report *r, int64_t id, sb_str model, sb_report_row 
     return SB_OK;
 }
 
-static int64_t plus(int64_t a, int64_t b)
-{
-    int64_t sum = 0;
-    return ckd_add(&sum, a, b) ? INT64_MAX : sum;
-}
-
-static void add_to(sb_sum *sum, const sb_sum *s)
-{
-    sum->n_answers = plus(sum->n_answers, s->n_answers);
-    sum->n_in = plus(sum->n_in, s->n_in);
-    sum->n_cached = plus(sum->n_cached, s->n_cached);
-    sum->n_out = plus(sum->n_out, s->n_out);
-    sum->energy_uj = plus(sum->energy_uj, s->energy_uj);
-}
-
 sb_status sb_report_add(void *report, sb_owner owner, const sb_sum *s, sb_error *err)
 {
     sb_report *r = report;
@@ -118,10 +103,10 @@ sb_status sb_report_add(void *report, sb_owner owner, const sb_sum *s, sb_error 
     const bool empty = s->n_answers == 0 && s->energy_uj == 0; /* what a test of writing left */
     if (empty) return SB_OK;
     SB_TRY(find_row(r, r->by == SB_BY_KEY ? owner : day_of(s->hour), model, &row, err));
-    add_to(&row->of[s->source], s);
-    add_to(&row->of[SB_REPORT_ALL], s);
-    add_to(&r->total.of[s->source], s);
-    add_to(&r->total.of[SB_REPORT_ALL], s);
+    sb_sum_join(&row->of[s->source], s);
+    sb_sum_join(&row->of[SB_REPORT_ALL], s);
+    sb_sum_join(&r->total.of[s->source], s);
+    sb_sum_join(&r->total.of[SB_REPORT_ALL], s);
     return SB_OK;
 }
 

@@ -456,14 +456,14 @@ void sb_energy_add(sb_energy *sum, const sb_energy *e)
         memcpy(sum->meter, e->meter, sizeof sum->meter);
         memcpy(sum->scope, e->scope, sizeof sum->scope);
     }
-    sum->energy_uj += e->energy_uj;
-    sum->lo_uj += e->lo_uj;
-    sum->hi_uj += e->hi_uj;
-    sum->prefill_uj += e->prefill_uj;
-    sum->recompute_uj += e->recompute_uj;
-    sum->estimated_uj += e->estimated_uj;
-    sum->split_lo_uj += e->split_lo_uj;
-    sum->split_hi_uj += e->split_hi_uj;
+    sum->energy_uj = sb_add_capped(sum->energy_uj, e->energy_uj);
+    sum->lo_uj = sb_add_capped(sum->lo_uj, e->lo_uj);
+    sum->hi_uj = sb_add_capped(sum->hi_uj, e->hi_uj);
+    sum->prefill_uj = sb_add_capped(sum->prefill_uj, e->prefill_uj);
+    sum->recompute_uj = sb_add_capped(sum->recompute_uj, e->recompute_uj);
+    sum->estimated_uj = sb_add_capped(sum->estimated_uj, e->estimated_uj);
+    sum->split_lo_uj = sb_add_capped(sum->split_lo_uj, e->split_lo_uj);
+    sum->split_hi_uj = sb_add_capped(sum->split_hi_uj, e->split_hi_uj);
     sum->cpu_ns += e->cpu_ns;
     sum->settled = sum->settled && e->settled;
     if (e->concurrency > sum->concurrency) sum->concurrency = e->concurrency;

@@ -16,47 +16,22 @@ static const char format[] = "sobre-receipt-1";
 
 /* ---- several choices ---- */
 
-static int64_t sum(int64_t a, int64_t b)
-{
-    int64_t r;
-    return ckd_add(&r, a, b) ? INT64_MAX : r;
-}
-
-static void add_energy(sb_energy *all, const sb_energy *e)
-{
-    /* What is not known of one is not known of all; with an estimate in it a sum is one. */
-    const bool worse = e->source != SB_ENERGY_MEASURED && all->source == SB_ENERGY_MEASURED;
-    if (worse) {
-        all->source = e->source;
-        all->method = e->method;
-        memcpy(all->meter, e->meter, sizeof all->meter);
-        memcpy(all->scope, e->scope, sizeof all->scope);
-    }
-    all->energy_uj = sum(all->energy_uj, e->energy_uj);
-    all->lo_uj = sum(all->lo_uj, e->lo_uj);
-    all->hi_uj = sum(all->hi_uj, e->hi_uj);
-    all->prefill_uj = sum(all->prefill_uj, e->prefill_uj);
-    all->recompute_uj = sum(all->recompute_uj, e->recompute_uj);
-    all->split_lo_uj = sum(all->split_lo_uj, e->split_lo_uj);
-    all->split_hi_uj = sum(all->split_hi_uj, e->split_hi_uj);
-    all->cpu_ns += e->cpu_ns;
-    if (e->duration_ns > all->duration_ns) all->duration_ns = e->duration_ns;
-    all->concurrency += e->concurrency;
-    all->settled = all->settled && e->settled;
-}
-
 sb_energy sb_energy_together(const sb_energy *v, size_t n)
 {
     sb_energy all = {.source = SB_ENERGY_UNAVAILABLE, .settled = true, .method = ""};
     size_t n_known = 0;
+    double concurrency = 0;
     for (size_t i = 0; i < n; i++) {
         if (v[i].source == SB_ENERGY_UNAVAILABLE) continue;
+        const uint64_t longest_ns = all.duration_ns;
         if (n_known++)
-            add_energy(&all, &v[i]);
+            sb_energy_add(&all, &v[i]);
         else
             all = v[i];
+        all.duration_ns = v[i].duration_ns > longest_ns ? v[i].duration_ns : longest_ns;
+        concurrency += v[i].concurrency;
     }
-    if (n_known) all.concurrency /= (double)n_known;
+    if (n_known) all.concurrency = concurrency / (double)n_known;
     return all;
 }
 

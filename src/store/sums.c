@@ -11,20 +11,19 @@ int64_t sb_sum_hour(int64_t now_ms)
     return now_ms / HOUR_MS - (now_ms % HOUR_MS < 0);
 }
 
-/* a + b for counts that are not negative; what does not fit is the most there is. */
-static int64_t plus(int64_t a, int64_t b)
+void sb_sum_join(sb_sum *sum, const sb_sum *s)
 {
-    int64_t sum = 0;
-    return ckd_add(&sum, a, b) ? INT64_MAX : sum;
+    sum->n_answers = sb_add_capped(sum->n_answers, s->n_answers);
+    sum->n_in = sb_add_capped(sum->n_in, s->n_in);
+    sum->n_cached = sb_add_capped(sum->n_cached, s->n_cached);
+    sum->n_out = sb_add_capped(sum->n_out, s->n_out);
+    sum->energy_uj = sb_add_capped(sum->energy_uj, s->energy_uj);
 }
 
+/* The same, of what is written down. */
 static void add_to(sb_sum *sum, const sb_sum *s)
 {
-    sum->n_answers = plus(sum->n_answers, s->n_answers);
-    sum->n_in = plus(sum->n_in, s->n_in);
-    sum->n_cached = plus(sum->n_cached, s->n_cached);
-    sum->n_out = plus(sum->n_out, s->n_out);
-    sum->energy_uj = plus(sum->energy_uj, s->energy_uj);
+    sb_sum_join(sum, s);
     if (sum->energy_uj < 0) sum->energy_uj = 0; /* a correction of what was never written */
 }
 

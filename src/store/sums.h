@@ -34,6 +34,8 @@ typedef sb_status (*sb_sum_row)(void *ctx, const sb_sum *s, sb_error *err);
 typedef sb_status (*sb_sum_part)(void *ctx, sb_owner owner, const sb_sum *s, sb_error *err);
 
 int64_t sb_sum_hour(int64_t now_ms);
+/* Adds the counts and the energy of s, up to the largest number. */
+void sb_sum_join(sb_sum *sum, const sb_sum *s);
 /* Adds s to the hour, model and source it names. Energy may be below 0, a correction; the sum is
  * not. Counts are >= 0, the name is UTF-8 of at most
  * SB_SUM_MODEL_BYTES (SB_INVALID); sums stop at the largest number. */

@@ -81,18 +81,12 @@ typedef struct hours {
     hour sum;
 } hours;
 
-static int64_t plus(int64_t a, int64_t b)
-{
-    int64_t sum = 0;
-    return ckd_add(&sum, a, b) ? INT64_MAX : sum;
-}
-
 static void add(hour *h, const sb_sum *s)
 {
-    h->n_answers = plus(h->n_answers, s->n_answers);
-    h->n_out = plus(h->n_out, s->n_out);
-    h->energy_uj = plus(h->energy_uj, s->energy_uj);
-    if (s->source == SB_SUM_MEASURED) h->measured_uj = plus(h->measured_uj, s->energy_uj);
+    h->n_answers = sb_add_capped(h->n_answers, s->n_answers);
+    h->n_out = sb_add_capped(h->n_out, s->n_out);
+    h->energy_uj = sb_add_capped(h->energy_uj, s->energy_uj);
+    if (s->source == SB_SUM_MEASURED) h->measured_uj = sb_add_capped(h->measured_uj, s->energy_uj);
 }
 
 static sb_status take_part(void *ctx, sb_owner owner, const sb_sum *s, sb_error *err)
