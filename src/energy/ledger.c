@@ -37,6 +37,8 @@ struct sb_ledger {
     int64_t idle_mw;
     sb_ledger_totals measured, estimated;
     sb_energy_source source;
+    sb_stretch peek; /* of the open tick, and the event after which it was read */
+    uint64_t n_events, peek_event;
     sb_split_item *items; /* scratch for a tick */
     sb_ledger_account **who;
     sb_tick_part *parts;
@@ -299,6 +301,7 @@ static bool has_work(const sb_ledger *l)
 static bool close_tick(sb_ledger *l)
 {
     const sb_stretch t = sb_meter_stretch(l->o.meter, &l->mark);
+    l->n_events++;
     if (t.is_short) return false;
     const size_t n = gather(l);
     if (!has_work(l)) learn_idle(l, &t);
@@ -343,6 +346,7 @@ sb_status sb_ledger_open(sb_ledger **out, const sb_ledger_opts *o, sb_error *err
     l->n_owners = o->first_owner;
     l->idle_mw = o->idle_mw;
     l->step_cap = PARTS_OF_STEP;
+    l->n_events = 1;
     l->mark = sb_meter_begin(o->meter);
     *out = l;
     return SB_OK;
@@ -373,14 +377,24 @@ void sb_ledger_begin(sb_ledger *l, sb_ledger_account *a)
     (void)pthread_mutex_unlock(&l->lock);
 }
 
+/* The open tick so far, read once after each step: many budgets ask behind the same one. */
+static sb_stretch peek(sb_ledger *l)
+{
+    if (l->peek_event != l->n_events) {
+        sb_meter_mark mark = l->mark;
+        l->peek = sb_meter_stretch(l->o.meter, &mark);
+        l->peek_event = l->n_events;
+    }
+    return l->peek;
+}
+
 /* The account as it would be if the open tick closed now. */
 static void guess_open(sb_ledger *l, sb_ledger_account *a)
 {
-    sb_meter_mark mark = l->mark;
     const size_t n = gather(l);
     const sums s = sums_of(l, n);
     if (weight_of(a) == 0 || s.weight == 0) return;
-    const sb_stretch t = sb_meter_stretch(l->o.meter, &mark);
+    const sb_stretch t = peek(l);
     const bool counted = !t.is_lost && !t.is_short;
     const cut c = cut_of(l, &t, counted ? t.all_uj : t.estimate_uj, true);
     give(a, &t, &s, c.shared_uj, part_of(c.shared_uj, weight_of(a), s.weight));
@@ -404,6 +418,7 @@ sb_energy sb_ledger_end(sb_ledger *l, sb_ledger_account *a)
         if (a->next) a->next->at = a->at;
         l->n_open--;
     }
+    l->n_events++; /* its last words count as well */
     a->sum.settled = weight_of(a) == 0;
     a->sum.duration_ns = sb_now_ns() - a->begin_ns;
     if (a->sum.settled) finish(a);
@@ -475,6 +490,7 @@ void sb_ledger_step(sb_ledger *l, const sb_work_record *r)
         }
         l->steps_ns += step_ns;
     }
+    l->n_events++;
     if (is_due(l) && sb_now_ns() - l->mark.now_ns >= SB_LEDGER_WINDOW_NS) (void)close_tick(l);
     (void)pthread_mutex_unlock(&l->lock);
 }

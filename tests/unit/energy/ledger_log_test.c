@@ -32,6 +32,16 @@ static void some_lines(rig *r)
     rig_tick(r, 0, 0, 50);
 }
 
+/* A log of some lines, closed, and its bytes; the caller frees them. */
+static char *some_log(rig *r, size_t *n)
+{
+    rig_init(r);
+    rig_open(r);
+    some_lines(r);
+    rig_close(r);
+    return rig_read(r, n);
+}
+
 static void sums_are_the_meter(void **state)
 {
     (void)state;
@@ -174,11 +184,7 @@ static void torn_tails_are_cut(void **state)
     (void)state;
     rig r;
     size_t n = 0;
-    rig_init(&r);
-    rig_open(&r);
-    some_lines(&r);
-    rig_close(&r);
-    char *all = rig_read(&r, &n);
+    char *all = some_log(&r, &n);
     size_t last = n - 1;
     while (all[last - 1] != '\n')
         last--;
@@ -206,11 +212,7 @@ static void every_change_is_noticed(void **state)
     (void)state;
     rig r;
     size_t n = 0;
-    rig_init(&r);
-    rig_open(&r);
-    some_lines(&r);
-    rig_close(&r);
-    char *all = rig_read(&r, &n);
+    char *all = some_log(&r, &n);
     const char ways[] = {1, 0x20, (char)0x80};
     for (size_t i = 0; i < n; i++)
         for (size_t w = 0; w < sizeof ways; w++) {
@@ -233,11 +235,7 @@ static void whole_lines_are_missed(void **state)
     (void)state;
     rig r;
     size_t n = 0;
-    rig_init(&r);
-    rig_open(&r);
-    some_lines(&r);
-    rig_close(&r);
-    char *all = rig_read(&r, &n);
+    char *all = some_log(&r, &n);
     const char *first = memchr(all, '\n', n), *second = strchr(first + 1, '\n') + 1;
     const size_t a = (size_t)(first + 1 - all), b = (size_t)(second - all);
     char *other = malloc(2 * n);

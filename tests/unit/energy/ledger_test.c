@@ -26,6 +26,7 @@ struct sb_meter {
     uint64_t sum_uj, cpu_ns, host_ns;
     uint32_t n_lost;
     bool is_model; /* no counters */
+    int n_looks;   /* at what it says of a stretch */
     uint64_t n_bytes;
 };
 static sb_meter machine;
@@ -61,6 +62,7 @@ void sb_meter_add_bytes(sb_meter *m, uint64_t n_bytes)
 sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
 {
     const sb_meter_mark a = *mark, b = sb_meter_begin(m);
+    m->n_looks++;
     sb_stretch t = {.source = SB_ENERGY_MEASURED,
                     .all_uj = (int64_t)(b.sum_uj - a.sum_uj),
                     .is_lost = b.n_lost != a.n_lost,
@@ -307,14 +309,21 @@ static void counting_at_both_ends_counts_the_crowd(void **unused)
     }
 }
 
+/* A machine that was just switched on, and a ledger that tells nobody. */
+static sb_ledger *open_ledger(void)
+{
+    machine = (sb_meter){.now_ns = 1000};
+    sb_ledger *l = NULL;
+    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
+    return l;
+}
+
 /* Two answers of the same work in the same steps. */
 static void same_work_same_part(void **unused)
 {
     (void)unused;
-    machine = (sb_meter){.now_ns = 1000};
-    sb_ledger *l = NULL;
+    sb_ledger *l = open_ledger();
     sb_ledger_account a[3];
-    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
     for (int i = 0; i < 3; i++)
         sb_ledger_begin(l, &a[i]);
     for (int k = 0; k < 50; k++) {
@@ -383,10 +392,8 @@ static void slots_change_nothing(void **unused)
 static void parts_of_time_add_up(void **unused)
 {
     (void)unused;
-    machine = (sb_meter){.now_ns = 1000};
-    sb_ledger *l = NULL;
+    sb_ledger *l = open_ledger();
     sb_ledger_account a, b;
-    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
     sb_ledger_begin(l, &a);
     sb_ledger_begin(l, &b);
     int64_t at[3] = {0};
@@ -410,14 +417,41 @@ static void parts_of_time_add_up(void **unused)
     sb_ledger_close(l);
 }
 
+/* Many budgets that ask behind one step are one look at the meter; the next step is another. */
+static void budgets_of_a_step_look_once(void **unused)
+{
+    (void)unused;
+    sb_ledger *l = open_ledger();
+    sb_ledger_account a[3];
+    sb_work_part parts[3];
+    for (int i = 0; i < 3; i++) {
+        sb_ledger_begin(l, &a[i]);
+        parts[i] = (sb_work_part){.owner = a[i].owner, .n_decode = 1, .n_ops = 100};
+    }
+    for (int k = 1; k <= 2; k++) {
+        const uint64_t before = machine.now_ns;
+        pass(1000000, 30, 2000000, 0);
+        sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
+                                            .end_ns = machine.now_ns,
+                                            .n_threads = 2,
+                                            .n_part = 3,
+                                            .parts = parts});
+        const int looks = machine.n_looks;
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(sb_ledger_used_uj(l, &a[i]), k * 10000);
+        assert_int_equal(machine.n_looks, looks + 1);
+    }
+    for (int i = 0; i < 3; i++)
+        (void)sb_ledger_end(l, &a[i]);
+    sb_ledger_close(l);
+}
+
 /* While nobody asks, all is idle; the least of it is taken off what answers share later. */
 static void idling_is_learnt(void **unused)
 {
     (void)unused;
-    machine = (sb_meter){.now_ns = 1000};
-    sb_ledger *l = NULL;
+    sb_ledger *l = open_ledger();
     sb_ledger_account a;
-    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
     pass(UINT64_C(40000000000), 5, 0, 0);
     sb_ledger_begin(l, &a);
     assert_int_equal(sb_ledger_idle_mw(l), 5000);
@@ -461,10 +495,8 @@ static void an_idle_hour_is_written_down(void **unused)
 static void a_lost_tick_makes_an_estimate(void **unused)
 {
     (void)unused;
-    machine = (sb_meter){.now_ns = 1000};
-    sb_ledger *l = NULL;
+    sb_ledger *l = open_ledger();
     sb_ledger_account a;
-    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
     sb_ledger_begin(l, &a);
     for (int k = 0; k < 3; k++) {
         const uint64_t before = machine.now_ns;
@@ -570,11 +602,9 @@ static void a_step_costs_little(void **unused)
 {
     (void)unused;
     enum { STEPS = 20000, N = 32, MOST_NS = 20000 };
-    machine = (sb_meter){.now_ns = 1000};
-    sb_ledger *l = NULL;
+    sb_ledger *l = open_ledger();
     sb_ledger_account a[N];
     sb_work_part parts[N];
-    assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
     for (int i = 0; i < N; i++) {
         sb_ledger_begin(l, &a[i]);
         parts[i] = (sb_work_part){.owner = a[i].owner, .n_decode = 1, .n_ops = 134000000};
@@ -609,6 +639,7 @@ int main(void)
         cmocka_unit_test(same_work_same_part),
         cmocka_unit_test(slots_change_nothing),
         cmocka_unit_test(parts_of_time_add_up),
+        cmocka_unit_test(budgets_of_a_step_look_once),
         cmocka_unit_test(idling_is_learnt),
         cmocka_unit_test(an_idle_hour_is_written_down),
         cmocka_unit_test(a_lost_tick_makes_an_estimate),
