@@ -65,6 +65,7 @@ static sb_status open_chat(sb_chat *c, const char *path, const sb_chat_opts *o, 
                     : sb_output_recognise(c->prompter.text, has_token, c->model->tok);
     const sb_sched_opts so = {.max_queue = o->max_queue ? o->max_queue : 1,
                               .quick_bytes = SB_MAX_QUICK_BYTES,
+                              .batch_wait_ns = (uint64_t)o->batch_wait_ms * 1000000,
                               .on_step = on_step,
                               .enter = enter_step,
                               .leave = leave_step,

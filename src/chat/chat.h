@@ -56,7 +56,8 @@ typedef struct sb_chat_opts {
     sb_rest *rest;     /* or NULL: none; borrowed */
     sb_governor
         *governor; /* chooses the threads that decode, unless the engine's options do; or NULL */
-    int32_t max_queue; /* turns that may wait; 0: 1 */
+    int32_t max_queue;     /* turns that may wait; 0: 1 */
+    int32_t batch_wait_ms; /* that the first of several may wait for the others; 0: never */
     sb_chat_step_hooks hooks;
     sb_str template_text;    /* a chat template to use instead of the model's own, or empty */
     sb_output_format format; /* how answers are read; 0: as the template tells */

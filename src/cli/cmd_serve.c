@@ -71,6 +71,14 @@ static void raise_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
+/* Whoever asks for few joules waits a moment for company. */
+static int32_t batch_wait_ms(const sb_args *a)
+{
+    enum { USUAL_MS = 25 };
+    const sb_opt_value *v = &a->v[SB_OPT_batch_wait];
+    return v->set ? (int32_t)v->i : a->v[SB_OPT_governor].i ? USUAL_MS : 0;
+}
+
 static sb_status take_options(serving *s, sb_error *err)
 {
     const sb_args *a = s->c->args;
@@ -97,6 +105,7 @@ static sb_status take_options(serving *s, sb_error *err)
                           .power_pct = (int)v[SB_OPT_power].i,
                           .idle_unload_s = (double)v[SB_OPT_idle_unload].i,
                           .max_queue = (int32_t)v[SB_OPT_queue].i,
+                          .batch_wait_ms = batch_wait_ms(a),
                           .max_connections = (int)v[SB_OPT_connections].i,
                           .grace_s = v[SB_OPT_grace].f,
                           .strict = v[SB_OPT_strict].set,

@@ -22,6 +22,8 @@ static sb_status check_opts(const sb_engine *e, const sb_sched_opts *o, sb_error
         return SB_FAIL(err, SB_INVALID, "queue: %d is outside 1..%d", o->max_queue, SB_MAX_QUEUE);
     if (o->stall_pct != 0 && (o->stall_pct < 100 || o->stall_pct > 10000))
         return SB_FAIL(err, SB_INVALID, "stall: %d %% is outside 100..10000", o->stall_pct);
+    if (o->batch_wait_ns > SB_MAX_BATCH_WAIT_MS * UINT64_C(1000000))
+        return SB_FAIL(err, SB_INVALID, "batch wait: more than %d ms", SB_MAX_BATCH_WAIT_MS);
     if (e->n_open)
         return SB_FAIL(err, SB_BUSY, "the scheduler needs all sessions; %d are open", e->n_open);
     return SB_OK;
@@ -109,6 +111,7 @@ sb_status sb_sched_new(sb_sched **out, sb_engine *e, const sb_sched_opts *o, sb_
     s->o = *o;
     s->n_slots = e->opts.n_sessions;
     s->row_ops = (double)(e->ops_per_row + e->head_ops);
+    s->gap_ns = (double)o->batch_wait_ns;
     const sb_status st = open_sched(s, err);
     if (st != SB_OK) {
         free_parts(s);
@@ -192,6 +195,7 @@ sb_status sb_sched_submit(sb_sched *s, const sb_seq_opts *o, sb_seq **out, sb_er
     const bool full = s->n_waiting + s->n_run >= s->o.max_queue + s->n_slots;
     if (!full) {
         q->arrival = s->n_arrived++;
+        sb_hold_arrival(s, sb_now_ns());
         q->share = sb_sched_share(s, o->share, o->weight);
         sb_sched_enqueue(s, q);
         s->n_events++;
@@ -368,7 +372,7 @@ void sb_sched_step(sb_sched *s, bool *out_did)
 {
     (void)pthread_mutex_lock(&s->lock);
     settle(s, false);
-    if (rest(s)) {
+    if (rest(s) || sb_sched_hold(s)) {
         (void)pthread_mutex_unlock(&s->lock);
         *out_did = true;
         tell_ended(s);

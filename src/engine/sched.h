@@ -50,6 +50,10 @@ typedef struct sb_sched_opts {
     /* Of them, those of prefixes that take less than a tenth of a second to compute again; 0: no
      * limit of their own. */
     uint64_t quick_bytes;
+    /* Where nobody computes, who comes first may wait this long for others, while as many come as
+     * makes it likely that they will, and until there is one for every place. 0: never, at most
+     * SB_MAX_BATCH_WAIT_MS. Higher priority than usual never waits. */
+    uint64_t batch_wait_ns;
     /* After each step, before its tokens are handed out; the record lives until the return. */
     void (*on_step)(void *ctx, const sb_work_record *r);
     /* Around each step, so that several engines can share the processors; may be NULL. */
@@ -130,7 +134,7 @@ void sb_seq_release(sb_seq *q);
 typedef struct sb_sched_stats {
     int32_t n_waiting, n_prefilling, n_decoding, n_paused;
     uint64_t n_steps, n_prefill_tok, n_decode_tok, n_cached_tok, n_recomputed_tok, n_preempted,
-        n_cancelled, n_ended;
+        n_cancelled, n_ended, n_held; /* sleeps that waited for company */
     uint64_t pages, pages_held, pages_cached; /* of all groups: there are; of sequences; of the
                                                  tree alone */
     uint64_t cached_bytes;

@@ -103,7 +103,11 @@ struct sb_sched {
     int32_t n_parts, n_decode_parts, n_mixed, n_since_burst, n_since_stall;
     uint64_t rest_ns,
         rest_arrived; /* since when the processors rest, 0: they do not; who had come */
-    sb_seq *ended;    /* to be told */
+    /* Since when who came first waits for others, 0: nobody does; when somebody came last; the
+     * usual time between two, at most batch_wait_ns. */
+    uint64_t hold_ns, arrived_ns;
+    double gap_ns;
+    sb_seq *ended; /* to be told */
     sb_sched_stats stats;
 };
 
@@ -136,6 +140,13 @@ void sb_guess_begin(sb_seq *q);
 void sb_guess_add(sb_sched *s);
 /* The first n_true of n_guess were drawn. */
 void sb_guess_seen(sb_seq *q, int32_t n_guess, int32_t n_true);
+
+/* sched_hold.c: waiting for company; under the lock. */
+void sb_hold_arrival(sb_sched *s, uint64_t now_ns);
+/* Till when; 0 or past: no longer. */
+uint64_t sb_hold_until_ns(const sb_sched *s);
+/* True while no step may begin; some of that time is slept here. The stepper only. */
+bool sb_sched_hold(sb_sched *s);
 
 /* sched_draw.c: runs the step made and draws; marks what is over. */
 void sb_sched_compute(sb_sched *s);

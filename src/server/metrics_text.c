@@ -116,11 +116,13 @@ static void add_model(void *ctx, const char *id, sb_chat *chat)
                        "sobre_kv_pages{model=\"%s\",state=\"held\"} %llu\n"
                        "sobre_kv_pages{model=\"%s\",state=\"cached\"} %llu\n"
                        "sobre_steps{model=\"%s\"} %llu\n"
-                       "sobre_preempted{model=\"%s\"} %llu\n",
+                       "sobre_preempted{model=\"%s\"} %llu\n"
+                       "sobre_batch_waits{model=\"%s\"} %llu\n",
                        id, (int)s.n_waiting, id, (int)s.n_prefilling, id, (int)s.n_decoding, id,
                        (int)s.n_paused, id, (unsigned long long)s.pages, id,
                        (unsigned long long)s.pages_held, id, (unsigned long long)s.pages_cached, id,
-                       (unsigned long long)s.n_steps, id, (unsigned long long)s.n_preempted);
+                       (unsigned long long)s.n_steps, id, (unsigned long long)s.n_preempted, id,
+                       (unsigned long long)s.n_held);
 }
 
 static sb_status process(sb_buf *b, sb_server *sv, sb_error *err)

@@ -28,6 +28,7 @@ typedef struct sb_models_opts {
     uint64_t max_mem;      /* bytes; 0: what the machine has free */
     double idle_unload_s;  /* 0: models stay */
     int32_t max_queue;     /* of one model */
+    int32_t batch_wait_ms; /* as in sb_chat_opts */
     sb_ledger *ledger;     /* of the one meter; NULL: no energy */
     sb_governor *governor; /* or NULL; the loader's from sb_models_start() on */
     int power_pct;         /* of the processors' time that steps may take, 1..100; 0: 100 */

@@ -261,6 +261,7 @@ static sb_status open_chat(sb_held *e, const char *path, const char *pulled_as, 
         .rest = &m->rest,
         .governor = m->o.governor,
         .max_queue = m->o.max_queue,
+        .batch_wait_ms = m->o.batch_wait_ms,
         .hooks = {.enter = enter_step, .leave = leave_step, .ctx = &m->turnstile}};
     SB_TRY(sb_chat_open(chat, path, &o, err));
     return sb_chat_start(*chat, err);

@@ -321,6 +321,7 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
                               .max_mem = o->max_mem,
                               .idle_unload_s = o->idle_unload_s,
                               .max_queue = 4 * o->max_queue + 64, /* choices; runs are counted */
+                              .batch_wait_ms = o->batch_wait_ms,
                               .ledger = sv->ledger,
                               .on_loaded = on_loaded,
                               .on_failed = on_failed,

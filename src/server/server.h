@@ -36,6 +36,7 @@ typedef struct sb_server_opts {
     uint64_t max_mem;      /* bytes, 0: what the machine has free */
     double idle_unload_s;  /* 0: never */
     int32_t max_queue;
+    int32_t batch_wait_ms; /* as in sb_chat_opts */
     int max_connections; /* 0: usual */
     double grace_s;
     bool strict, strict_models, keep_nonces, no_sandbox;
