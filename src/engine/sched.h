@@ -134,7 +134,7 @@ void sb_seq_release(sb_seq *q);
 typedef struct sb_sched_stats {
     int32_t n_waiting, n_prefilling, n_decoding, n_paused;
     uint64_t n_steps, n_prefill_tok, n_decode_tok, n_cached_tok, n_recomputed_tok, n_preempted,
-        n_cancelled, n_ended, n_held; /* sleeps that waited for company */
+        n_cancelled, n_ended, n_held;         /* sleeps that waited for company */
     uint64_t pages, pages_held, pages_cached; /* of all groups: there are; of sequences; of the
                                                  tree alone */
     uint64_t cached_bytes;

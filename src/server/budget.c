@@ -130,6 +130,14 @@ sb_status sb_budget_begin(sb_budgets *b, int64_t key, const sb_budget_limits *l,
     return SB_OK;
 }
 
+void sb_budget_settle(sb_budgets *b, int64_t key, int64_t more_uj, int64_t now_s)
+{
+    (void)pthread_mutex_lock(&b->lock);
+    pot *p = find(b, key);
+    if (p && p->day == now_s / DAY_S) (void)atomic_fetch_sub(&p->pot.left_uj, more_uj);
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
 sb_budget_state sb_budget_look(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s)
 {
     const int64_t limit = sb_budget_day_uj(l, &b->rates);

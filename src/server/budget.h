@@ -45,6 +45,9 @@ int64_t sb_budget_day_uj(const sb_budget_limits *l, const sb_budget_rates *rates
 sb_status sb_budget_begin(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s,
                           sb_energy_pot **out_pot, sb_budget_state *out_state,
                           sb_error *err) SB_MUST_USE;
+/* An answer of today turned out to have used so much more (less: negative) than its pot was told at
+ * its end. Nothing for a key without a pot of this day. */
+void sb_budget_settle(sb_budgets *b, int64_t key, int64_t more_uj, int64_t now_s);
 /* What is left now, of a key that has begun an answer today; limit 0 otherwise. */
 sb_budget_state sb_budget_look(sb_budgets *b, int64_t key, const sb_budget_limits *l,
                                int64_t now_s);

@@ -37,7 +37,7 @@ typedef struct sb_server_opts {
     double idle_unload_s;  /* 0: never */
     int32_t max_queue;
     int32_t batch_wait_ms; /* as in sb_chat_opts */
-    int max_connections; /* 0: usual */
+    int max_connections;   /* 0: usual */
     double grace_s;
     bool strict, strict_models, keep_nonces, no_sandbox;
     const char *log;   /* file, "-", or NULL */

@@ -113,14 +113,16 @@ static void add_energy(sb_server *sv, sb_sum_held *key, sb_energy_source source,
 void sb_server_sum_settled(void *ctx, int64_t owner, const char *model, const sb_energy *was,
                            const sb_energy *now)
 {
+    sb_server *sv = ctx;
     sb_sum_held key = {.owner = owner};
     copy_name(key.model, model);
+    sb_budget_settle(sv->budgets, owner, known_uj(now) - known_uj(was), sb_db_now_ms() / 1000);
     if (was->source == now->source) {
-        add_energy(ctx, &key, now->source, known_uj(now) - known_uj(was));
+        add_energy(sv, &key, now->source, known_uj(now) - known_uj(was));
         return;
     }
-    add_energy(ctx, &key, was->source, -known_uj(was));
-    add_energy(ctx, &key, now->source, known_uj(now));
+    add_energy(sv, &key, was->source, -known_uj(was));
+    add_energy(sv, &key, now->source, known_uj(now));
 }
 
 void sb_server_sum_flush(sb_server *sv)

@@ -157,8 +157,7 @@ static void a_wait_that_is_no_wait_is_refused(void **state)
     house h = open_waiting(0);
     sb_error err = {0};
     sb_sched *s = NULL;
-    const sb_sched_opts o = {.max_queue = 1,
-                             .batch_wait_ns = (SB_MAX_BATCH_WAIT_MS + 1) * MS};
+    const sb_sched_opts o = {.max_queue = 1, .batch_wait_ns = (SB_MAX_BATCH_WAIT_MS + 1) * MS};
     assert_int_equal(sb_sched_new(&s, h.solo.engine, &o, &err), SB_INVALID);
     assert_string_equal(err.msg, "batch wait: more than 1000 ms");
     house_close(&h);

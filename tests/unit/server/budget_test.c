@@ -116,6 +116,25 @@ static void looking_fills_nothing(void **state)
     sb_budgets_free(b);
 }
 
+static void what_settles_later_counts(void **state)
+{
+    (void)state;
+    store s = {0};
+    sb_budget_state st;
+    sb_budgets *b = make(&s, NULL);
+    sb_energy_pot *pot = begin(b, 3, 100, noon, &st);
+    atomic_fetch_sub(&pot->left_uj, 40); /* an answer's end */
+    sb_budget_settle(b, 3, 35, noon);    /* its tick closes */
+    (void)begin(b, 3, 100, noon, &st);
+    assert_true(st.left_uj == 25);
+    sb_budget_settle(b, 3, -10, noon);
+    sb_budget_settle(b, 4, 10, noon);         /* a key without a pot */
+    sb_budget_settle(b, 3, 10, noon + DAY_S); /* of a day that nobody has begun in */
+    (void)begin(b, 3, 100, noon, &st);
+    assert_true(st.left_uj == 35 && s.n_reads == 1);
+    sb_budgets_free(b);
+}
+
 static void grams_and_money_become_joules(void **state)
 {
     (void)state;
@@ -139,8 +158,11 @@ static void grams_and_money_become_joules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_pot_a_key_and_day),         cmocka_unit_test(no_limit_no_pot),
-        cmocka_unit_test(what_was_used_before_counts),   cmocka_unit_test(looking_fills_nothing),
+        cmocka_unit_test(one_pot_a_key_and_day),
+        cmocka_unit_test(no_limit_no_pot),
+        cmocka_unit_test(what_was_used_before_counts),
+        cmocka_unit_test(looking_fills_nothing),
+        cmocka_unit_test(what_settles_later_counts),
         cmocka_unit_test(grams_and_money_become_joules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
