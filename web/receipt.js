@@ -52,7 +52,7 @@ function footprintRows({ co2e, cost, ...receipt }) {
   const kinds = { average: t("gridAverage"), marginal: t("gridMarginal"), market: t("gridMarket"), given: t("gridGiven"), live: t("gridLive") };
   return [
     co2e && ["receiptGrid", [t("grid", { mg: digits(co2e.mg, most), g: digits(co2e.g_per_kwh, 3) }), ": ",
-                             [co2e.zone, co2e.year, kinds[co2e.kind]].filter(Boolean).join(", "), "; ", told(co2e.source)]],
+                             [co2e.zone, co2e.year, kinds[co2e.kind]].filter(Boolean).join(", "), "; ", told([co2e.source, co2e.note].filter(Boolean).join("; "))]],
     cost && ["receiptCost", t("cost", { amount: digits(Number(cost.amount), most), per: digits(Number(cost.per_kwh), 4),
                                         currency: cost.currency || "¤" })],
   ];

@@ -70,6 +70,8 @@ static bool same_zone(const char *zone, const char *text, size_t n)
     return true;
 }
 
+static const char too_old[] = "is too old";
+
 static bool find_zone(const char *text, size_t n, sb_grid *out)
 {
     for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) {
@@ -148,9 +150,28 @@ const char *sb_grid_read(sb_grid *out, const char *text, int64_t now_s)
     }
     if (!take_time(time, n_time, &g.time_s)) return "has no time that can be read";
     if (g.time_s > now_s + 300) return "is of the future";
-    if (now_s - g.time_s > SB_GRID_STALE_S) return "is too old";
+    if (now_s - g.time_s > SB_GRID_STALE_S) return too_old;
     *out = g;
     return NULL;
+}
+
+/* The row of a zone that is known, or of the world; its note is the caller's to write. */
+static void use_table(sb_grid *out, const char *zone, const char *why)
+{
+    sb_grid row;
+    if (!sb_grid_find(zone, &row)) row = rows[SB_ARRAY_LEN(rows) - 1];
+    row.why = why;
+    *out = row;
+}
+
+void sb_grid_age(sb_grid *g, int64_t now_s)
+{
+    char zone[sizeof g->zone];
+    if (g->kind != SB_GRID_live || now_s - g->time_s <= SB_GRID_STALE_S) return;
+    memcpy(zone, g->zone, sizeof zone);
+    use_table(g, zone, too_old);
+    (void)snprintf(g->note, sizeof g->note, "the operator's file %s, so the table is used",
+                   too_old);
 }
 
 /* A path: what it holds, or the table and a note. */
@@ -166,11 +187,9 @@ static void read_file(sb_grid *out, const char *path, int64_t now_s)
         *out = g;
         return;
     }
-    sb_grid row;
-    if (!sb_grid_find(g.zone, &row)) row = rows[SB_ARRAY_LEN(rows) - 1];
     sb_path_escape(shown, sizeof shown, path);
-    (void)snprintf(row.note, sizeof row.note, "'%s' %s, so the table is used", shown, why);
-    *out = row;
+    use_table(out, g.zone, why);
+    (void)snprintf(out->note, sizeof out->note, "'%s' %s, so the table is used", shown, why);
 }
 
 sb_status sb_grid_parse(sb_grid *out, const char *text, int64_t now_s, sb_error *err)

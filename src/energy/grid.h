@@ -38,7 +38,8 @@ typedef struct sb_grid {
     sb_grid_kind kind;
     int64_t time_s; /* of a live value, since 1970 */
     const char *source;
-    char note[160]; /* why a file was not used, or "" */
+    const char *why; /* "is too old": why the operator's file was not used, or NULL */
+    char note[160];  /* the same as a sentence that names the file, or "" */
 } sb_grid;
 
 typedef struct sb_tariff {
@@ -55,6 +56,8 @@ sb_status sb_grid_parse(sb_grid *out, const char *text, int64_t now_s, sb_error 
 /* What a file's text says; NULL, or why it is of no use. zone of *out is set where the text names
  * one that is known. */
 const char *sb_grid_read(sb_grid *out, const char *text, int64_t now_s);
+/* A live value that has grown too old by now_s becomes its zone's row; anything else stays. */
+void sb_grid_age(sb_grid *g, int64_t now_s);
 /* "0.25EUR", "0.25" and "0.25€" (also $ and £). */
 sb_status sb_tariff_parse(sb_tariff *out, const char *text, sb_error *err) SB_MUST_USE;
 

@@ -97,17 +97,23 @@ static json_t *parts_of(const sb_energy *e)
 }
 
 /* 2026-11-27T08:00:00Z */
-static json_t *time_of(int64_t ms)
+static json_t *second_of(time_t t)
 {
     char s[32] = "";
-    const time_t t = ms ? (time_t)(ms / 1000) : time(NULL);
     struct tm tm = {0};
     if (gmtime_r(&t, &tm) && strftime(s, sizeof s, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) s[0] = 0;
     return json_string(s);
 }
 
+static json_t *time_of(int64_t ms)
+{
+    return second_of(ms ? (time_t)(ms / 1000) : time(NULL));
+}
+
+/* A client learns why its operator's file was not used, and not where it lies. */
 static json_t *co2e_of(const sb_grid *g, int64_t uj)
 {
+    char note[96];
     json_t *o = json_object();
     bool ok = o != NULL;
     sb_canon_put(o, "mg", sb_canon_milli(sb_grid_ug(g, uj)), &ok);
@@ -116,6 +122,10 @@ static json_t *co2e_of(const sb_grid *g, int64_t uj)
     sb_canon_put(o, "year", g->year ? json_integer(g->year) : json_null(), &ok);
     sb_canon_put(o, "kind", word(sb_grid_kind_name(g->kind)), &ok);
     sb_canon_put(o, "source", word(g->source), &ok);
+    if (g->kind == SB_GRID_live) sb_canon_put(o, "time", second_of((time_t)g->time_s), &ok);
+    (void)snprintf(note, sizeof note, "the operator's file %s, so the table is used",
+                   g->why ? g->why : "");
+    if (g->why) sb_canon_put(o, "note", json_string(note), &ok);
     if (ok) return o;
     json_decref(o);
     return NULL;

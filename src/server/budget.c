@@ -2,7 +2,8 @@
  * budget.c - a list of pots, one for each key that has a limit and was seen.
  *
  * The day's sum is read once a day and key, for the answers since then are in the pot already: what
- * waits to be written, what is being written and what still runs need not be told apart. */
+ * waits to be written, what is being written and what still runs need not be told apart. So a pot
+ * is kept, and emptied, also while a factor is missing: it may come back. */
 #include "server/budget.h"
 
 #include "base/alloc.h"
@@ -16,11 +17,13 @@ enum { DAY_S = 86400 };
 typedef struct pot {
     struct pot *next;
     int64_t key, day;
+    sb_budget_limits limits;
+    int64_t limit_uj; /* what it was filled to; INT64_MAX: nothing limits */
     sb_energy_pot pot;
 } pot;
 
 struct sb_budgets {
-    pthread_mutex_t lock; /* guards the list, and the filling of pots */
+    pthread_mutex_t lock; /* guards the list, the filling of pots, and the rates */
     pot *first;
     sb_budget_rates rates;
     sb_budget_read read;
@@ -81,20 +84,46 @@ static pot *find(const sb_budgets *b, int64_t key)
     return p;
 }
 
-static sb_budget_state state_of(const pot *p, int64_t limit_uj, int64_t now_s)
+/* Lock held: INT64_MAX when nothing limits. */
+static int64_t limit_of(const sb_budgets *b, const sb_budget_limits *l)
 {
-    const int64_t left = p ? (int64_t)atomic_load(&p->pot.left_uj) : limit_uj;
-    return (sb_budget_state){.limit_uj = limit_uj,
+    const int64_t uj = sb_budget_day_uj(l, &b->rates);
+    return uj ? uj : INT64_MAX;
+}
+
+/* Lock held: a pot's limit by the rates in force; what was used of it stays used. */
+static void tune(const sb_budgets *b, pot *p)
+{
+    const int64_t limit_uj = limit_of(b, &p->limits);
+    atomic_fetch_add(&p->pot.left_uj, limit_uj - p->limit_uj);
+    p->limit_uj = limit_uj;
+}
+
+void sb_budgets_set_rates(sb_budgets *b, const sb_budget_rates *rates)
+{
+    (void)pthread_mutex_lock(&b->lock);
+    b->rates = *rates;
+    for (pot *p = b->first; p; p = p->next)
+        tune(b, p);
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
+static sb_budget_state state_of(const pot *p, int64_t now_s)
+{
+    const int64_t left = (int64_t)atomic_load(&p->pot.left_uj);
+    return (sb_budget_state){.limit_uj = p->limit_uj == INT64_MAX ? 0 : p->limit_uj,
                              .left_uj = left > 0 ? left : 0,
                              .retry_s = DAY_S - (int)(now_s % DAY_S)};
 }
 
 /* Lock held: the key's pot, filled for the day. */
-static sb_status fill(sb_budgets *b, int64_t key, int64_t limit_uj, int64_t day, pot **out,
+static sb_status fill(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t day, pot **out,
                       sb_error *err)
 {
     pot *p = find(b, key);
     if (p && p->day == day) {
+        p->limits = *l;
+        tune(b, p);
         *out = p;
         return SB_OK;
     }
@@ -108,26 +137,33 @@ static sb_status fill(sb_budgets *b, int64_t key, int64_t limit_uj, int64_t day,
         b->first = p;
     }
     p->day = day;
-    atomic_store(&p->pot.left_uj, used < limit_uj ? limit_uj - used : 0);
+    p->limits = *l;
+    p->limit_uj = limit_of(b, l);
+    atomic_store(&p->pot.left_uj, p->limit_uj - used); /* at once: answers may be taking from it */
     *out = p;
     return SB_OK;
+}
+
+static bool has_limit(const sb_budget_limits *l)
+{
+    return l->uj > 0 || l->co2e_ug > 0 || l->cost_nano > 0;
 }
 
 sb_status sb_budget_begin(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s,
                           sb_energy_pot **out_pot, sb_budget_state *out_state, sb_error *err)
 {
-    const int64_t limit = sb_budget_day_uj(l, &b->rates);
     pot *p = NULL;
     *out_pot = NULL;
     *out_state = (sb_budget_state){0};
-    if (limit == 0) return SB_OK;
+    if (!has_limit(l)) return SB_OK;
     (void)pthread_mutex_lock(&b->lock);
-    const sb_status s = fill(b, key, limit, now_s / DAY_S, &p, err);
+    const sb_status s = fill(b, key, l, now_s / DAY_S, &p, err);
+    if (s == SB_OK) {
+        *out_pot = &p->pot;
+        *out_state = state_of(p, now_s);
+    }
     (void)pthread_mutex_unlock(&b->lock);
-    SB_TRY(s);
-    *out_pot = &p->pot;
-    *out_state = state_of(p, limit, now_s);
-    return SB_OK;
+    return s;
 }
 
 void sb_budget_settle(sb_budgets *b, int64_t key, int64_t more_uj, int64_t now_s)
@@ -140,12 +176,11 @@ void sb_budget_settle(sb_budgets *b, int64_t key, int64_t more_uj, int64_t now_s
 
 sb_budget_state sb_budget_look(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s)
 {
-    const int64_t limit = sb_budget_day_uj(l, &b->rates);
-    if (limit == 0) return (sb_budget_state){0};
+    if (!has_limit(l)) return (sb_budget_state){0};
     (void)pthread_mutex_lock(&b->lock);
     const pot *p = find(b, key);
     const sb_budget_state st =
-        p && p->day == now_s / DAY_S ? state_of(p, limit, now_s) : (sb_budget_state){0};
+        p && p->day == now_s / DAY_S ? state_of(p, now_s) : (sb_budget_state){0};
     (void)pthread_mutex_unlock(&b->lock);
     return st;
 }

@@ -7,7 +7,9 @@
  *             step.
  * Day         Of UTC, as the hours of store/sums.h. Answers that go on over midnight take what
  *             they use then from the new day's pot, once somebody has begun in it.
- * Grams, cost Become joules by factors of the server; without a factor they limit nothing.
+ * Grams, cost Become joules by factors of the server; without a factor they limit nothing. A key's
+ *             whole day follows the factor in force: when that changes, so does what is left, also
+ *             for answers under way.
  * Ownership   A pot lives as long as the budgets.
  * Threads     Any; a lock inside. `read` is called under it.
  * Errors      SB_NO_MEMORY, and those of `read`. */
@@ -28,7 +30,7 @@ typedef struct sb_budget_rates {
 } sb_budget_rates;
 
 typedef struct sb_budget_state {
-    int64_t limit_uj, left_uj; /* limit 0: none; left is not negative */
+    int64_t limit_uj, left_uj; /* limit 0: none; left is not negative, and large then */
     int retry_s;               /* until the next day begins */
 } sb_budget_state;
 
@@ -39,9 +41,12 @@ typedef sb_status (*sb_budget_read)(void *ctx, int64_t key, int64_t day, int64_t
 sb_status sb_budgets_new(sb_budgets **out, const sb_budget_rates *rates, sb_budget_read read,
                          void *ctx, sb_error *err) SB_MUST_USE;
 void sb_budgets_free(sb_budgets *b);
+/* Other factors are in force from now on. */
+void sb_budgets_set_rates(sb_budgets *b, const sb_budget_rates *rates);
 /* The tightest of a key's limits in microjoules; 0: none of them limits. */
 int64_t sb_budget_day_uj(const sb_budget_limits *l, const sb_budget_rates *rates);
-/* *out_pot: for the turns of an answer, NULL when there is no limit. now_s: since 1970. */
+/* *out_pot: for the turns of an answer, NULL when the key has no limit; one whose limit is without
+ * its factor now has a pot that does not empty. now_s: since 1970. */
 sb_status sb_budget_begin(sb_budgets *b, int64_t key, const sb_budget_limits *l, int64_t now_s,
                           sb_energy_pot **out_pot, sb_budget_state *out_state,
                           sb_error *err) SB_MUST_USE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * contain.c - which files this server needs once it serves, handed to the sandbox. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -45,20 +46,39 @@ static void add_db_file(const sb_server *sv, texts *t, const char *name)
     if (copy) t->box.write[t->box.n_write++] = copy;
 }
 
-/* A log is opened anew by name: its folder must let files be made. */
-static void add_log(const sb_server *sv, texts *t)
+static void folder_of(char dir[SB_MAX_PATH_BYTES], const char *path)
 {
-    char dir[SB_MAX_PATH_BYTES];
-    if (!sv->o.log || strcmp(sv->o.log, "-") == 0) return;
-    (void)snprintf(dir, sizeof dir, "%s", sv->o.log);
+    (void)snprintf(dir, SB_MAX_PATH_BYTES, "%s", path);
     char *slash = strrchr(dir, '/');
     if (slash == dir) slash++;
     if (slash)
         *slash = 0;
     else
         memcpy(dir, ".", 2);
+}
+
+/* A log is opened anew by name: its folder must let files be made. */
+static void add_log(const sb_server *sv, texts *t)
+{
+    char dir[SB_MAX_PATH_BYTES];
+    if (!sv->o.log || strcmp(sv->o.log, "-") == 0) return;
+    folder_of(dir, sv->o.log);
     const char *copy = keep(t, dir);
     if (copy) t->box.make[t->box.n_make++] = copy;
+}
+
+/* The file of --grid is replaced by another of its name; where it is a link, what it means is. */
+static void add_grid(const sb_server *sv, texts *t)
+{
+    char dir[SB_MAX_PATH_BYTES];
+    if (!sv->o.grid_path) return;
+    folder_of(dir, sv->o.grid_path);
+    add_read(t, dir);
+    char *real = realpath(sv->o.grid_path, NULL);
+    if (!real) return; /* not there yet */
+    folder_of(dir, real);
+    add_read(t, dir);
+    sb_free(real); /* realpath's memory is malloc's, as all of ours */
 }
 
 /* The data base's files exist from here on, so that rules can name them: a folder's rules would
@@ -104,6 +124,7 @@ sb_status sb_server_contain(sb_server *sv, sb_error *err)
     add_db_file(sv, t, "sobre.lock");
     t->box.write[t->box.n_write++] = "/dev/null";
     add_log(sv, t);
+    add_grid(sv, t);
     if (sb_receipts_log_dir(sv->receipts))
         t->box.make[t->box.n_make++] = sb_receipts_log_dir(sv->receipts);
     add_read(t, sb_receipts_key_dir(sv->receipts));

@@ -30,3 +30,11 @@ void sb_metrics_turn(sb_metrics *m, const sb_turn *t)
     if (t->finish == SB_FINISH_CANCELLED)
         atomic_fetch_add(&m->cancelled_uj, (uint64_t)t->energy.energy_uj);
 }
+
+int64_t sb_metrics_answers_uj(const sb_metrics *m)
+{
+    uint64_t uj = 0;
+    for (int i = SB_ENERGY_MEASURED; i < SB_ENERGY_SOURCE_COUNT; i++)
+        uj += atomic_load(&m->energy_uj[i]);
+    return (int64_t)uj;
+}

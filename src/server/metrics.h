@@ -10,8 +10,8 @@
 #define SB_SERVER_METRICS_H
 #include "base/buf.h"
 #include "chat/chat.h"
-#include "energy/grid.h"
 #include "energy/ledger.h"
+#include "server/grid_watch.h"
 
 #include <stdatomic.h>
 
@@ -37,9 +37,11 @@ void sb_hist_add(sb_hist *h, uint64_t ns);
 uint64_t sb_hist_bound(int i);
 /* A turn that ended. */
 void sb_metrics_turn(sb_metrics *m, const sb_turn *t);
+/* What answers have used, each with its source, as one number: for products only. */
+int64_t sb_metrics_answers_uj(const sb_metrics *m);
 /* Appends the ledger's accounts as Prometheus' text. */
 sb_status sb_metrics_ledger(sb_buf *b, const sb_ledger_totals *t, sb_error *err) SB_MUST_USE;
-/* Appends what uj microjoules stand for; NULL: nobody asked. */
-sb_status sb_metrics_footprint(sb_buf *b, int64_t uj, const sb_grid *g, const sb_tariff *t,
-                               sb_error *err) SB_MUST_USE;
+/* Appends what uj microjoules stand for: grams by account, and money; n 0, t NULL: nobody asked. */
+sb_status sb_metrics_footprint(sb_buf *b, int64_t uj, const sb_grid_account *grams, size_t n,
+                               const sb_tariff *t, sb_error *err) SB_MUST_USE;
 #endif

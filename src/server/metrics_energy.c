@@ -42,19 +42,22 @@ sb_status sb_metrics_ledger(sb_buf *b, const sb_ledger_totals *t, sb_error *err)
                        (double)t->lost_ns / 1e9);
 }
 
-sb_status sb_metrics_footprint(sb_buf *b, int64_t uj, const sb_grid *g, const sb_tariff *t,
-                               sb_error *err)
+sb_status sb_metrics_footprint(sb_buf *b, int64_t uj, const sb_grid_account *grams, size_t n,
+                               const sb_tariff *t, sb_error *err)
 {
     char v[40];
-    if (g) {
-        sb_decimal_text(sb_grid_ug(g, uj), 6, v, sizeof v);
+    if (n > 0)
         SB_TRY(
             sb_buf_addf(b, err,
                         "# HELP sobre_co2e_grams_total grams of CO2 equivalent of the answers, by "
-                        "the factor that was given\n"
-                        "# TYPE sobre_co2e_grams_total counter\n"
-                        "sobre_co2e_grams_total{zone=\"%s\",kind=\"%s\",year=\"%d\"} %s\n",
-                        g->zone, sb_grid_kind_name(g->kind), g->year, v));
+                        "the factor in force then\n"
+                        "# TYPE sobre_co2e_grams_total counter\n"));
+    for (size_t i = 0; i < n; i++) {
+        const sb_grid_account *g = &grams[i];
+        sb_decimal_text(g->ug, 6, v, sizeof v);
+        SB_TRY(sb_buf_addf(b, err,
+                           "sobre_co2e_grams_total{zone=\"%s\",kind=\"%s\",year=\"%d\"} %s\n",
+                           g->zone, sb_grid_kind_name(g->kind), g->year, v));
     }
     if (!t) return SB_OK;
     sb_decimal_text(sb_tariff_nano(t, uj), 9, v, sizeof v);

@@ -147,15 +147,6 @@ static sb_status process(sb_buf *b, sb_server *sv, sb_error *err)
                sb_db_state_of(sv->db) == SB_DB_GOOD, err);
 }
 
-/* What answers have used, each with its source, as one number: for products only. */
-static int64_t answers_uj(const sb_metrics *m)
-{
-    uint64_t uj = 0;
-    for (int i = SB_ENERGY_MEASURED; i < SB_ENERGY_SOURCE_COUNT; i++)
-        uj += atomic_load(&m->energy_uj[i]);
-    return (int64_t)uj;
-}
-
 static sb_status all(sb_buf *b, sb_server *sv, sb_error *err)
 {
     models_text t = {.b = b, .err = err};
@@ -163,7 +154,10 @@ static sb_status all(sb_buf *b, sb_server *sv, sb_error *err)
     SB_TRY(tokens(b, &sv->metrics, err));
     const sb_ledger_totals ledger = sb_ledger_get_totals(sv->ledger);
     SB_TRY(sb_metrics_ledger(b, &ledger, err));
-    SB_TRY(sb_metrics_footprint(b, answers_uj(&sv->metrics), sv->o.grid, sv->o.tariff, err));
+    sb_grid_account grams[SB_GRID_ACCOUNTS];
+    const int64_t used_uj = sb_metrics_answers_uj(&sv->metrics);
+    const size_t n = sb_grid_watch_sums(sv->grid, used_uj, grams);
+    SB_TRY(sb_metrics_footprint(b, used_uj, grams, n, sv->o.tariff, err));
     SB_TRY(hist(b, "time_to_first_token_seconds", "from the request to the first words",
                 &sv->metrics.ttft, err));
     SB_TRY(hist(b, "token_gap_seconds", "between the words of one answer", &sv->metrics.gap, err));

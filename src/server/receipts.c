@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -26,7 +27,8 @@ typedef struct pending {
     char model[MODEL_BYTES];
     int64_t n_in, n_cached, n_out;
     size_t n; /* choices */
-    bool has_owners;
+    bool has_owners, has_grid;
+    sb_grid grid; /* in force at the answer's end */
     choice few[FEW_CHOICES];
     choice *choices; /* few, or on the heap */
 } pending;
@@ -178,7 +180,7 @@ static sb_receipt_facts facts_of(const sb_receipts *r, const kept *k)
                               .n_cached = k->p->n_cached,
                               .n_out = k->p->n_out,
                               .marginal = r->o.marginal,
-                              .grid = r->o.grid,
+                              .grid = k->p->has_grid ? &k->p->grid : NULL,
                               .tariff = r->o.tariff};
 }
 
@@ -296,6 +298,7 @@ static kept *begin(sb_receipts *r, const sb_receipts_answer *a)
                       .n = a->n_choices,
                       .has_owners = a->owners != NULL};
     k->p->choices = many ? many : k->p->few;
+    k->p->has_grid = sb_grid_watch_get(r->o.grid, (int64_t)time(NULL), &k->p->grid);
     copy(k->p->model, sizeof k->p->model, a->model);
     for (size_t i = 0; i < a->n_choices; i++)
         k->p->choices[i] = (choice){a->owners ? a->owners[i] : 0, a->energies[i]};

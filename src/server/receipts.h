@@ -7,6 +7,7 @@
  * Invariants  A receipt is found by the owner of its answer alone. A tick is in the log before any
  *             receipt that rests on it. Without a log (another process writes it, the disk fails)
  *             receipts are signed all the same, and chained to nothing.
+ * Grams       By the factor that was in force when the answer ended, also when it settles later.
  * Ownership   Borrows meter, grid and tariff. Closed after the ledger, whose last tick settles what
  *             is open.
  * Threads     Any; a lock inside. The ledger's sinks take it, so nothing here calls the ledger with
@@ -16,15 +17,15 @@
 #ifndef SB_SERVER_RECEIPTS_H
 #define SB_SERVER_RECEIPTS_H
 #include "base/buf.h"
-#include "energy/grid.h"
 #include "energy/ledger.h"
+#include "server/grid_watch.h"
 
 typedef struct sb_receipts sb_receipts;
 
 typedef struct sb_receipts_opts {
     const char *home;
     sb_meter *meter;
-    const sb_grid *grid;     /* or NULL: no grams */
+    sb_grid_watch *grid;     /* or NULL: no grams */
     const sb_tariff *tariff; /* or NULL: no money */
     bool marginal;           /* how idle power is accounted for */
     /* Told of each choice whose energy was provisional, under the locks of ledger and receipts: it

@@ -157,6 +157,7 @@ static void on_signal(int number, short what, void *server)
     (void)what;
     if (number == SIGHUP) {
         sb_journal_reopen(sv->journal);
+        sb_server_grid_ask(sv);
         return;
     }
     if (sv->n_stops++ == 0) {
@@ -310,6 +311,7 @@ static sb_status open_parts(sb_server *sv, bool *out_usage, sb_error *err)
     SB_TRY(sb_quotas_new(&sv->quotas, err));
     SB_TRY(sb_budgets_new(&sv->budgets, &o->rates, sb_server_sum_of_day, sv, err));
     SB_TRY(sb_pulls_new(&sv->pulls, err));
+    SB_TRY(sb_server_grid_open(sv, err));
     SB_TRY(sb_server_energy_open(sv, err));
     const sb_models_opts m = {.store = sv->store,
                               .given = o->models,
@@ -405,6 +407,7 @@ sb_status sb_server_open(sb_server **out, const sb_server_opts *o, bool *out_usa
     if (s == SB_OK) s = open_socket(sv, err);
     if (s == SB_OK) s = open_events(sv, err);
     if (s == SB_OK) s = sb_server_energy_watch(sv, err);
+    if (s == SB_OK) s = sb_server_grid_watch(sv, err);
     if (s == SB_OK) s = sb_server_contain(sv, err);
     if (s == SB_OK) s = sb_workers_new(&sv->workers, SB_SERVER_WORKERS, err);
     if (s == SB_OK) s = sb_page_new(&sv->page, sv, err);
@@ -447,6 +450,7 @@ void sb_server_close(sb_server *sv)
     sb_page_free(sv->page);
     sb_models_free(sv->models);
     sb_server_energy_close(sv);
+    sb_server_grid_close(sv);
     if (sv->db) sb_server_sum_flush(sv); /* also what settled with the last tick */
     free_events(sv);
     if (sv->base) event_base_free(sv->base);

@@ -5,7 +5,8 @@
  *             sandbox, threads), runs until a signal ends it, and closes in order.
  * Signals     SIGTERM and SIGINT drain: /ready says 503, no new connections, answers under way go
  *             on for at most grace_s, then end with an error of their dialect; without answers the
- *             end comes at once. A second one does not wait. SIGHUP opens the log anew.
+ *             end comes at once. A second one does not wait. SIGHUP opens the log anew, and reads
+ *             the file of --grid.
  * Ownership   Options are borrowed for the server's life.
  * Errors      SB_INVALID for options that make no sense together (*out_usage is then set), else
  *             those of the parts; every message says the next step.
@@ -40,10 +41,10 @@ typedef struct sb_server_opts {
     int max_connections;   /* 0: usual */
     double grace_s;
     bool strict, strict_models, keep_nonces, no_sandbox;
-    const char *log;   /* file, "-", or NULL */
-    const char *sysfs; /* root of the energy meter's counters, or NULL */
-    const sb_grid
-        *grid; /* grams of CO2 equivalent a kWh, or NULL: not asked; outlives the server */
+    const char *log;         /* file, "-", or NULL */
+    const char *sysfs;       /* root of the energy meter's counters, or NULL */
+    const sb_grid *grid;     /* grams of CO2 equivalent a kWh, or NULL: not asked */
+    const char *grid_path;   /* the file that grid came from, read again; NULL: it stays */
     const sb_tariff *tariff; /* the same of money */
     const char *notify;      /* socket of the service manager, or NULL */
     sb_helper *helper;       /* forked already, or NULL: none; the server's from now on */

@@ -18,7 +18,7 @@ static sb_status open_receipts(sb_server *sv, sb_error *err)
     sb_error note;
     const sb_receipts_opts o = {.home = sb_store_home(sv->store),
                                 .meter = sv->meter,
-                                .grid = sv->o.grid,
+                                .grid = sv->grid,
                                 .tariff = sv->o.tariff,
                                 .on_settled = sb_server_sum_settled,
                                 .ctx = sv};

@@ -6,6 +6,7 @@
 #ifndef SB_SERVER_IN_H
 #define SB_SERVER_IN_H
 #include "energy/ledger.h"
+#include "server/grid_watch.h"
 #include "server/guard.h"
 #include "server/helper.h"
 #include "server/journal.h"
@@ -42,7 +43,8 @@ struct event;
 struct sb_server {
     sb_server_opts o; /* the host is set */
     struct event_base *base;
-    struct event *wake, *signals[3], *grace, *helper_event, *meter_event, *settle_event;
+    struct event *wake, *signals[3], *grace, *helper_event, *meter_event, *settle_event,
+        *grid_event; /* the last: NULL unless --grid names a file */
     sb_http *http;
     sb_guard guard;
     sb_store *store;
@@ -55,6 +57,9 @@ struct sb_server {
     sb_workers *workers;
     sb_quotas *quotas;
     sb_budgets *budgets;
+    sb_grid_watch *grid;     /* or NULL: nobody asked for grams */
+    sb_task grid_task;       /* reads the file, while: */
+    atomic_int n_grid_asked; /* how often that was asked for since it last began */
     sb_metrics metrics;
     sb_page *page;
     sb_journal *journal;
@@ -113,6 +118,12 @@ sb_status sb_server_energy_watch(sb_server *sv, sb_error *err) SB_MUST_USE;
 /* An answer has ended: its receipt settles soon, though no other follows. On the loop. */
 void sb_server_energy_settle(sb_server *sv);
 void sb_server_energy_close(sb_server *sv);
+/* server_grid.c: the factor of --grid; its file is read now and then, and when somebody asks. The
+ * latter on the loop. */
+sb_status sb_server_grid_open(sb_server *sv, sb_error *err) SB_MUST_USE;
+sb_status sb_server_grid_watch(sb_server *sv, sb_error *err) SB_MUST_USE;
+void sb_server_grid_ask(sb_server *sv);
+void sb_server_grid_close(sb_server *sv);
 /* server.c: the loop looks at what there is. Any thread. */
 void sb_server_wake(sb_server *sv);
 /* server.c: the end of a drain, when nothing is left; on the loop. */

@@ -551,7 +551,8 @@ def provisional_receipt(page, told):
     asked = []
     first = {k: v for k, v in told.items() if k not in ("hash", "key_id", "sig", "prev_hash")}
     first.update(settled=False, source={**told["source"], "excludes": ["memory", "disks"]})
-    more = {"co2e": {"mg": 0.0123, "g_per_kwh": 56, "zone": "FR", "year": 2023, "kind": "average", "source": "some table"},
+    more = {"co2e": {"mg": 0.0123, "g_per_kwh": 56, "zone": "FR", "year": 2023, "kind": "average", "source": "some table",
+                     "note": "the file is old"},
             "cost": {"amount": "0.000000420", "currency": "EUR", "per_kwh": "0.250000000"}}
     pattern = "**/sobre/v1/receipts/*"
 
@@ -568,7 +569,7 @@ def provisional_receipt(page, told):
     text = page.locator("dialog").inner_text()
     case("it is asked for again until it is settled", len(asked) == 2 and "settled and signed" in text, text)
     case("the grid and the cost stand apart, each with its source", all(w in text for w in (
-        "0.01 mg CO\u2082e at 56 g/kWh", "FR, 2023, average; some table", "0.0000004 EUR at 0.25 EUR/kWh")), text)
+        "0.01 mg CO\u2082e at 56 g/kWh", "FR, 2023, average; some table; the file is old", "0.0000004 EUR at 0.25 EUR/kWh")), text)
     page.keyboard.press("Escape")
     page.unroute(pattern)
     page.route(pattern, lambda route: route.fulfill(status=404, json={"error": {"message": "none"}}))

@@ -138,8 +138,37 @@ static void a_file_of_no_use_falls_back_and_says_so(void **state)
     unlink(path);
     const sb_grid gone = grid(path);
     assert_string_equal(gone.zone, "WORLD");
+    assert_string_equal(gone.why, "cannot be read");
     assert_non_null(strstr(gone.note, "cannot be read"));
     assert_non_null(strstr(grid("/").note, "cannot be read")); /* a folder */
+}
+
+static void a_live_value_ends_by_the_clock(void **state)
+{
+    (void)state;
+    sb_grid g = {0};
+    char text[64];
+    snprintf(text, sizeof text, "61.5 %lld se", (long long)NOW);
+    assert_null(sb_grid_read(&g, text, NOW));
+    sb_grid_age(&g, NOW + SB_GRID_STALE_S);
+    assert_int_equal(g.mg_per_kwh, 61500);
+    assert_null(g.why);
+    sb_grid_age(&g, NOW + SB_GRID_STALE_S + 1);
+    assert_int_equal(g.mg_per_kwh, 41000);
+    assert_int_equal(g.kind, SB_GRID_average);
+    assert_string_equal(g.why, "is too old");
+    assert_string_equal(g.note, "the operator's file is too old, so the table is used");
+    snprintf(text, sizeof text, "61.5 %lld", (long long)NOW);
+    assert_null(sb_grid_read(&g, text, NOW));
+    sb_grid_age(&g, NOW + 2 * SB_GRID_STALE_S);
+    assert_string_equal(g.zone, "WORLD");
+    g = grid("FR"); /* neither a row nor a number of the operator's has an age */
+    sb_grid_age(&g, NOW + 2 * SB_GRID_STALE_S);
+    assert_string_equal(g.zone, "FR");
+    assert_null(g.why);
+    g = grid("12");
+    sb_grid_age(&g, NOW);
+    assert_int_equal(g.mg_per_kwh, 12000);
 }
 
 static void products_are_whole_and_stop_at_the_end(void **state)
@@ -209,6 +238,7 @@ int main(void)
         cmocka_unit_test(numbers_are_the_operators),
         cmocka_unit_test(a_file_counts_while_it_is_fresh),
         cmocka_unit_test(a_file_of_no_use_falls_back_and_says_so),
+        cmocka_unit_test(a_live_value_ends_by_the_clock),
         cmocka_unit_test(products_are_whole_and_stop_at_the_end),
         cmocka_unit_test(tariffs_are_read_strictly),
         cmocka_unit_test(the_words_carry_the_source),

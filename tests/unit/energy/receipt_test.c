@@ -90,10 +90,9 @@ static sb_energy energy_of(sb_energy_source source)
                        .scope = "CPU packages with idle power; not power supply, fans"};
 }
 
-static json_t *receipt_of(const sb_energy *e)
+static json_t *receipt_by(const sb_energy *e, const sb_grid *g)
 {
     json_t *r = NULL;
-    const sb_grid g = {.mg_per_kwh = 56000, .zone = "FR", .year = 2023, .source = "a table"};
     const sb_tariff t = {.nano_per_kwh = 250000000, .currency = "EUR"};
     const sb_receipt_facts f = {.id = {"abc", 3},
                                 .model = {"tiny", 4},
@@ -101,10 +100,16 @@ static json_t *receipt_of(const sb_energy *e)
                                 .n_in = 5,
                                 .n_cached = 2,
                                 .n_out = 9,
-                                .grid = &g,
+                                .grid = g,
                                 .tariff = &t};
     assert_int_equal(sb_receipt_new(&r, e, &f, NULL), SB_OK);
     return r;
+}
+
+static json_t *receipt_of(const sb_energy *e)
+{
+    const sb_grid g = {.mg_per_kwh = 56000, .zone = "FR", .year = 2023, .source = "a table"};
+    return receipt_by(e, &g);
 }
 
 static const char *in(const json_t *r, const char *object, const char *key)
@@ -136,6 +141,29 @@ static void fields(void **state)
         "fans\"},\"split_range_uj\":[40000000,42000000],\"time\":\"2025-11-27T08:00:00Z\","
         "\"tokens\":{\"cached\":2,\"in\":5,\"out\":9},\"u95_uj\":[33000000,51000000]}");
     sb_buf_deinit(&b);
+    json_decref(r);
+}
+
+/* A live value has its time; the table in its place says why, and not where the file lies. */
+static void live_grams_have_their_time(void **state)
+{
+    (void)state;
+    const sb_energy e = energy_of(SB_ENERGY_MEASURED);
+    sb_grid g = {.mg_per_kwh = 56000,
+                 .zone = "FR",
+                 .kind = SB_GRID_live,
+                 .time_s = 1764230400,
+                 .source = "the operator's file"};
+    json_t *r = receipt_by(&e, &g);
+    assert_string_equal(in(r, "co2e", "kind"), "live");
+    assert_string_equal(in(r, "co2e", "time"), "2025-11-27T08:00:00Z");
+    assert_null(in(r, "co2e", "note"));
+    json_decref(r);
+    assert_int_equal(sb_grid_parse(&g, "/nowhere/secret", 1764230400, NULL), SB_OK);
+    r = receipt_by(&e, &g);
+    assert_string_equal(in(r, "co2e", "note"),
+                        "the operator's file cannot be read, so the table is used");
+    assert_null(in(r, "co2e", "time"));
     json_decref(r);
 }
 
@@ -332,10 +360,15 @@ static void wrong_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_spelling), cmocka_unit_test(hostile_json_is_refused),
-        cmocka_unit_test(fields),       cmocka_unit_test(no_estimate_is_called_measured),
-        cmocka_unit_test(digits),       cmocka_unit_test(choices_make_one),
-        cmocka_unit_test(signatures),   cmocka_unit_test(every_change_breaks_it),
+        cmocka_unit_test(one_spelling),
+        cmocka_unit_test(hostile_json_is_refused),
+        cmocka_unit_test(fields),
+        cmocka_unit_test(live_grams_have_their_time),
+        cmocka_unit_test(no_estimate_is_called_measured),
+        cmocka_unit_test(digits),
+        cmocka_unit_test(choices_make_one),
+        cmocka_unit_test(signatures),
+        cmocka_unit_test(every_change_breaks_it),
         cmocka_unit_test(wrong_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

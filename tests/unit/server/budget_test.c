@@ -155,6 +155,59 @@ static void grams_and_money_become_joules(void **state)
     assert_true(sb_budget_day_uj(&l, &(sb_budget_rates){.mg_per_kwh = 1}) == 0);
 }
 
+static const sb_budget_rates g100 = {.mg_per_kwh = 100000}, g50 = {.mg_per_kwh = 50000};
+
+/* 1 ug is 36 mJ at 100 g a kWh, 72 at 50. */
+static sb_budget_state grams(sb_budgets *b, int64_t co2e_ug, sb_energy_pot **out_pot)
+{
+    const sb_budget_limits l = {.co2e_ug = co2e_ug};
+    sb_budget_state st;
+    assert_int_equal(sb_budget_begin(b, 4, &l, noon, out_pot, &st, NULL), SB_OK);
+    return st;
+}
+
+static void a_day_follows_the_factor(void **state)
+{
+    (void)state;
+    store s = {.used_uj = 600000};
+    sb_energy_pot *pot = NULL, *same = NULL;
+    const sb_budget_limits l = {.co2e_ug = 100};
+    sb_budgets *b = make(&s, &g100);
+    sb_budget_state st = grams(b, 100, &pot);
+    assert_true(st.limit_uj == 3600000 && st.left_uj == 3000000);
+    atomic_fetch_sub(&pot->left_uj, 400000);
+    sb_budgets_set_rates(b, &g50);
+    assert_int_equal(atomic_load(&pot->left_uj), 6200000); /* of who runs now */
+    st = sb_budget_look(b, 4, &l, noon);
+    assert_true(st.limit_uj == 7200000 && st.left_uj == 6200000);
+    sb_budgets_set_rates(b, &(sb_budget_rates){.mg_per_kwh = 1000000}); /* less than was used */
+    st = sb_budget_look(b, 4, &l, noon);
+    assert_true(st.limit_uj == 360000 && st.left_uj == 0);
+    assert_true(atomic_load(&pot->left_uj) <= 0);
+    sb_budgets_set_rates(b, &g100); /* and it is exact on the way back */
+    st = grams(b, 100, &same);
+    assert_true(same == pot && st.left_uj == 2600000 && s.n_reads == 1);
+    st = grams(b, 50, &same); /* the key's own limit has changed */
+    assert_true(st.limit_uj == 1800000 && st.left_uj == 800000);
+    sb_budgets_free(b);
+}
+
+/* A factor of nothing limits nothing, but what is used then counts when there is one again. */
+static void a_missing_factor_forgets_nothing(void **state)
+{
+    (void)state;
+    store s = {.used_uj = 600000};
+    sb_energy_pot *pot = NULL, *same = NULL;
+    sb_budgets *b = make(&s, NULL);
+    sb_budget_state st = grams(b, 100, &pot);
+    assert_true(pot && st.limit_uj == 0 && st.left_uj > 0);
+    atomic_fetch_sub(&pot->left_uj, 400000);
+    sb_budgets_set_rates(b, &g100);
+    st = grams(b, 100, &same);
+    assert_true(same == pot && st.limit_uj == 3600000 && st.left_uj == 2600000);
+    sb_budgets_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +217,8 @@ int main(void)
         cmocka_unit_test(looking_fills_nothing),
         cmocka_unit_test(what_settles_later_counts),
         cmocka_unit_test(grams_and_money_become_joules),
+        cmocka_unit_test(a_day_follows_the_factor),
+        cmocka_unit_test(a_missing_factor_forgets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,17 +41,21 @@ static void every_account_has_its_line(void **state)
 static void grams_and_money_when_asked(void **state)
 {
     (void)state;
-    sb_grid g;
+    const sb_grid_account grams[] = {
+        {.zone = "FR", .kind = SB_GRID_average, .year = 2023, .ug = 56000},
+        {.zone = "FR", .kind = SB_GRID_live, .ug = 1}};
     sb_tariff t;
     sb_buf b;
     sb_buf_init(&b, 1 << 16, "metrics");
-    assert_int_equal(sb_metrics_footprint(&b, 3600000000, NULL, NULL, NULL), SB_OK);
+    assert_int_equal(sb_metrics_footprint(&b, 3600000000, NULL, 0, NULL, NULL), SB_OK);
     assert_int_equal(b.n, 0);
-    assert_true(sb_grid_find("FR", &g));
     assert_int_equal(sb_tariff_parse(&t, "0.25EUR", NULL), SB_OK);
-    assert_int_equal(sb_metrics_footprint(&b, 3600000000, &g, &t, NULL), SB_OK);
+    assert_int_equal(sb_metrics_footprint(&b, 3600000000, grams, 2, &t, NULL), SB_OK);
     assert_non_null(
         strstr(b.p, "sobre_co2e_grams_total{zone=\"FR\",kind=\"average\",year=\"2023\"} 0.056\n"));
+    assert_non_null(
+        strstr(b.p, "\nsobre_co2e_grams_total{zone=\"FR\",kind=\"live\",year=\"0\"} 0.000001\n"));
+    assert_ptr_equal(strstr(strstr(b.p, "# TYPE sobre_co2e") + 1, "# TYPE sobre_co2e"), NULL);
     assert_non_null(strstr(b.p, "sobre_cost_total{currency=\"EUR\"} 0.00025\n"));
     sb_buf_deinit(&b);
 }

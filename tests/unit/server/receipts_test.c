@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -24,6 +25,7 @@ typedef struct house {
     char home[40];
     sb_meter *meter;
     sb_receipts *r;
+    sb_grid_watch *grid; /* or NULL */
     sb_error note;
 } house;
 
@@ -31,7 +33,7 @@ static void open_house(house *h)
 {
     const sb_meter_roots roots = {.sysfs = h->home};
     assert_int_equal(sb_meter_open(&h->meter, &roots, NULL), SB_OK);
-    const sb_receipts_opts o = {.home = h->home, .meter = h->meter};
+    const sb_receipts_opts o = {.home = h->home, .meter = h->meter, .grid = h->grid};
     assert_int_equal(sb_receipts_open(&h->r, &o, &h->note, NULL), SB_OK);
 }
 
@@ -302,6 +304,66 @@ static void no_log_no_chain(void **state)
     end(&h);
 }
 
+static const char *co2e(const json_t *receipt, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(receipt, "co2e"), key));
+}
+
+static void assert_factor(house *h, const char *id, double g_per_kwh, const char *kind)
+{
+    json_t *r = find(h, id, 5);
+    assert_non_null(r);
+    const json_t *g = json_object_get(json_object_get(r, "co2e"), "g_per_kwh");
+    assert_true(json_number_value(g) == g_per_kwh);
+    assert_string_equal(co2e(r, "kind"), kind);
+    assert_true((co2e(r, "time") != NULL) == (strcmp(kind, "live") == 0));
+    assert_true((co2e(r, "note") != NULL) == (strcmp(kind, "live") != 0));
+    json_decref(r);
+}
+
+static void write_grid(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fprintf(f, text, (long long)time(NULL)) > 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Each by the factor of its answer's end, also one that settles when that has changed. */
+static void grams_by_the_factor_in_force(void **state)
+{
+    (void)state;
+    house h;
+    char path[64];
+    sb_grid first, was, now;
+    const sb_energy done = energy(50, true), open = energy(50, false);
+    const uint64_t owner = 4;
+    begin(&h);
+    close_house(&h);
+    (void)snprintf(path, sizeof path, "%s/grid", h.home);
+    write_grid(path, "50 %lld FR");
+    assert_int_equal(sb_grid_parse(&first, path, (int64_t)time(NULL), NULL), SB_OK);
+    assert_int_equal(sb_grid_watch_new(&h.grid, &first, path, NULL), SB_OK);
+    open_house(&h);
+    answer(&h, "old", 5, &done, NULL, 1);
+    answer(&h, "late", 5, &open, &owner, 1);
+    write_grid(path, "70.5 %lld FR");
+    sb_grid_watch_read(h.grid, (int64_t)time(NULL), 0, &was, &now);
+    answer(&h, "new", 5, &done, NULL, 1);
+    assert_factor(&h, "late", 50, "live");
+    tick(&h, 4, 50);
+    sb_receipts_on_settled(h.r, 4, &done);
+    write_grid(path, "no number, %lld");
+    sb_grid_watch_read(h.grid, (int64_t)time(NULL), 0, &was, &now);
+    answer(&h, "wrong", 5, &done, NULL, 1);
+    assert_factor(&h, "old", 50, "live");
+    assert_factor(&h, "late", 50, "live");
+    assert_factor(&h, "new", 70.5, "live");
+    assert_factor(&h, "wrong", 475, "average");
+    sb_grid_watch_free(h.grid);
+    end(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +375,7 @@ int main(void)
         cmocka_unit_test(old_ones_are_read),
         cmocka_unit_test(one_search_at_a_time),
         cmocka_unit_test(no_log_no_chain),
+        cmocka_unit_test(grams_by_the_factor_in_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
