@@ -18,6 +18,13 @@ typedef struct sb_chat_sums {
     int32_t n_context; /* positions that the last turn took */
 } sb_chat_sums;
 
+/* What /receipt is about. */
+typedef struct sb_chat_last {
+    bool any; /* there was an answer */
+    sb_receipt_answer answer;
+    json_t *receipt; /* made when it was asked for first, or NULL */
+} sb_chat_last;
+
 typedef struct sb_chat_room {
     const sb_cli *c;
     sb_host host;      /* without a model when a server answers */
@@ -25,6 +32,7 @@ typedef struct sb_chat_room {
     sb_lines *lines;
     sb_talk talk;
     sb_chat_sums sums;
+    sb_chat_last last;
     bool leaving;
 } sb_chat_room;
 
@@ -37,4 +45,9 @@ int32_t sb_chat_room_n_ctx(const sb_chat_room *r);
 /* chat_sums.c */
 void sb_chat_sums_add(sb_chat_sums *s, const sb_turn *t);
 void sb_chat_sums_show(const sb_chat_room *r);
+/* chat_receipt.c: keeps an answer that has ended; shows its receipt, or writes it (path NULL:
+ * shows); forgets it. */
+void sb_chat_receipt_keep(sb_chat_room *r, const sb_turn *t);
+sb_status sb_chat_receipt_show(sb_chat_room *r, const char *path, sb_error *err) SB_MUST_USE;
+void sb_chat_receipt_drop(sb_chat_room *r);
 #endif

@@ -43,7 +43,7 @@ static sb_status slash_help(sb_chat_room *r, sb_str rest, sb_error *err)
     sb_out *o = r->c->out;
     for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) {
         const char *args = sb_tr(rows[i].args);
-        const int pad = 14 - (int)(strlen(rows[i].name) + (*args != 0) + strlen(args));
+        const int pad = 18 - (int)(strlen(rows[i].name) + (*args != 0) + strlen(args));
         sb_out_addf(o, "  /%s%s%s%*s", rows[i].name, *args ? " " : "", args, pad > 0 ? pad : 1, "");
         sb_out_say(o, "%s", sb_tr(rows[i].what));
         sb_out_add(o, "\n", 1);
@@ -127,6 +127,21 @@ static sb_status slash_stats(sb_chat_room *r, sb_str rest, sb_error *err)
     (void)rest, (void)err;
     sb_chat_sums_show(r);
     return SB_OK;
+}
+
+static sb_status slash_receipt(sb_chat_room *r, sb_str rest, sb_error *err)
+{
+    sb_buf path;
+    char shown[96];
+    if (rest.n == 0) return sb_chat_receipt_show(r, NULL, err);
+    sb_status s = take_path(rest, &path, err);
+    if (s == SB_OK) s = sb_chat_receipt_show(r, path.p, err);
+    if (s == SB_OK) {
+        sb_path_escape(shown, sizeof shown, path.p);
+        TELL(r, "the receipt is in '%s'", shown);
+    }
+    sb_buf_deinit(&path);
+    return s;
 }
 
 static sb_status slash_exit(sb_chat_room *r, sb_str rest, sb_error *err)

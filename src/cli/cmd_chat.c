@@ -86,7 +86,9 @@ static sb_status keep_answer(sb_chat_room *r, const sb_turn *t, sb_error *err)
 static sb_status finish_answer(sb_chat_room *r, const sb_turn *t, sb_error *err)
 {
     const sb_status s = keep_answer(r, t, err);
+    sb_footprint_freshen(&r->host.footprint, r->c);
     sb_chat_sums_add(&r->sums, t);
+    sb_chat_receipt_keep(r, t);
     if (!sb_lines_has_person(r->lines)) {
         if (!r->c->out->tty) sb_out_add(r->c->out, "\n", 1);
         sb_out_flush(r->c->out);
@@ -243,6 +245,7 @@ sb_status sb_cmd_chat(const sb_cli *c, sb_error *err)
     if (s == SB_OK && !r.leaving && sb_lines_has_person(r.lines)) sb_out_add(c->out, "\n", 1);
     sb_lines_close(r.lines);
     sb_talk_deinit(&r.talk);
+    sb_chat_receipt_drop(&r);
     sb_buf_deinit(&text);
     sb_remote_close(r.remote);
     sb_host_close(&r.host);

@@ -183,12 +183,14 @@ static void say_cost(const run *r, const sb_turn *t)
 /* --receipt */
 static sb_status write_receipt(run *r, const sb_turn *t, sb_error *err)
 {
-    const sb_footprint *f = &r->host.footprint;
-    const sb_receipt_answer a = {.model = r->host.name,
-                                 .path = r->c->args->v[SB_OPT_receipt].s,
-                                 .grid = f->has_grid ? &f->grid : NULL,
-                                 .tariff = f->has_tariff ? &f->tariff : NULL};
-    return a.path ? sb_receipt_out_write(&r->host.receipt, r->host.ledger, t, &a, err) : SB_OK;
+    const char *path = r->c->args->v[SB_OPT_receipt].s;
+    json_t *receipt = NULL;
+    if (!path) return SB_OK;
+    const sb_receipt_answer a = sb_receipt_answer_of(t, r->host.name, &r->host.footprint);
+    SB_TRY(sb_receipt_out_make(&r->host.receipt, r->host.ledger, &a, &receipt, err));
+    const sb_status s = sb_receipt_write(path, receipt, err);
+    json_decref(receipt);
+    return s;
 }
 
 static sb_status answer(run *r, const sb_turn_request *rq, sb_error *err)

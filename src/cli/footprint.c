@@ -2,6 +2,7 @@
  * footprint.c - options to factors; products to lines and members. */
 #include "cli/footprint.h"
 
+#include <string.h>
 #include <time.h>
 
 sb_status sb_footprint_read(sb_footprint *out, const sb_cli *c, sb_error *err)
@@ -15,6 +16,16 @@ sb_status sb_footprint_read(sb_footprint *out, const sb_cli *c, sb_error *err)
     if (f.grid.note[0]) sb_term_say("--grid %s", f.grid.note);
     *out = f;
     return SB_OK;
+}
+
+void sb_footprint_freshen(sb_footprint *f, const sb_cli *c)
+{
+    const char *path = c->args->v[SB_OPT_grid].s;
+    sb_grid g;
+    if (!path || !strchr(path, '/')) return;
+    if (sb_grid_parse(&g, path, (int64_t)time(NULL), NULL) != SB_OK) return;
+    if (g.why && !f->grid.why) sb_term_say("--grid %s", g.note);
+    f->grid = g;
 }
 
 void sb_footprint_say(const sb_footprint *f, const sb_energy *e, sb_out *o)

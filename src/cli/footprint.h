@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * footprint.h - grams of CO2 equivalent and money beside the joules, when somebody asked.
  *
- * Purpose     --grid and --tariff, read once; a line and a JSON object for each, apart from the
- *             energy's own.
+ * Purpose     --grid and --tariff, read at the start; a line and a JSON object for each, apart from
+ *             the energy's own.
  * Ownership   Plain data.
  * Errors      SB_INVALID names the option. */
 #ifndef SB_CLI_FOOTPRINT_H
@@ -19,6 +19,9 @@ typedef struct sb_footprint {
 
 /* Says on standard error when a file of --grid is of no use. */
 sb_status sb_footprint_read(sb_footprint *out, const sb_cli *c, sb_error *err) SB_MUST_USE;
+/* Reads a file of --grid again, for a command that goes on for long; says when it has become of no
+ * use. */
+void sb_footprint_freshen(sb_footprint *f, const sb_cli *c);
 /* A line for each that was asked for, on o or, NULL, as our word on standard error; nothing when
  * the energy is not known. */
 void sb_footprint_say(const sb_footprint *f, const sb_energy *e, sb_out *o);

@@ -25,7 +25,7 @@ typedef struct sb_host {
     sb_ledger *ledger;
     sb_rest rest;
     sb_governor *governor;
-    sb_receipt_out receipt; /* open when --receipt was given */
+    sb_receipt_out receipt; /* of --receipt, or of a chat's /receipt */
     sb_chat *chat;
     sb_bar bar; /* of what takes long: packing, then each long prompt */
     uint64_t begin_ns, ready_ns;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * receipt_out.c - one answer's receipt into a file. */
+ * receipt_out.c - one answer's receipt, and a file of it. */
 #include "cli/receipt_out.h"
 
 #include <errno.h>
@@ -17,26 +17,38 @@
 
 enum { LOOK_MS = 10, LOOKS = 300 };
 
-sb_status sb_receipt_out_open(sb_receipt_out *r, sb_meter *m, sb_error *err)
+sb_status sb_receipt_out_open_keys(sb_receipt_out *r, sb_error *err)
 {
     sb_store *store = NULL;
+    if (r->keys) return SB_OK;
     SB_TRY(sb_store_open(&store, NULL, err));
-    const char *home = sb_store_home(store);
+    const sb_status s = sb_receipt_keys_open(&r->keys, sb_store_home(store), err);
+    sb_store_close(store);
+    return s;
+}
+
+static sb_status open_log(sb_receipt_out *r, sb_meter *m, sb_error *err)
+{
+    sb_store *store = NULL;
     sb_error why = {0};
-    const sb_ledger_log_opts o = {.home = home};
-    sb_status s = sb_receipt_keys_open(&r->keys, home, err);
-    if (s == SB_OK) {
-        s = sb_ledger_log_open(&r->log, &o, &why);
-        if (s == SB_OK) s = sb_ledger_log_start(r->log, m, &why);
-        if (s == SB_BUSY) {
-            sb_term_say("a server writes the energy ledger: the receipt is in no chain");
-            s = SB_OK;
-        } else if (s != SB_OK && err) {
-            *err = why;
-        }
+    SB_TRY(sb_store_open(&store, NULL, err));
+    const sb_ledger_log_opts o = {.home = sb_store_home(store)};
+    sb_status s = sb_ledger_log_open(&r->log, &o, &why);
+    if (s == SB_OK) s = sb_ledger_log_start(r->log, m, &why);
+    if (s == SB_BUSY) {
+        sb_term_say("a server writes the energy ledger: the receipt is in no chain");
+        s = SB_OK;
+    } else if (s != SB_OK && err) {
+        *err = why;
     }
     sb_store_close(store);
     return s;
+}
+
+sb_status sb_receipt_out_open(sb_receipt_out *r, sb_meter *m, sb_error *err)
+{
+    SB_TRY(sb_receipt_out_open_keys(r, err));
+    return open_log(r, m, err);
 }
 
 void sb_receipt_out_close(sb_receipt_out *r)
@@ -58,18 +70,32 @@ uint64_t sb_receipt_out_first_owner(const sb_receipt_out *r)
 }
 
 /* A tick closes when the meter has moved; one that never moves leaves what is known. */
-static sb_energy settled(sb_ledger *l, const sb_turn *t)
+static sb_energy settled(sb_ledger *l, const sb_receipt_answer *a)
 {
     const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
-    sb_energy e = t->energy;
+    sb_energy e = a->energy;
     for (int i = 0; !e.settled && i < LOOKS; i++) {
-        if (sb_ledger_settled(l, t->owner, &e)) break;
+        if (sb_ledger_settled(l, a->owner, &e)) break;
         (void)nanosleep(&look, NULL);
     }
     return e;
 }
 
-static sb_status write_file(const char *path, const json_t *receipt, sb_error *err)
+sb_receipt_answer sb_receipt_answer_of(const sb_turn *t, const char *model, const sb_footprint *f)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (sb_receipt_answer){.model = model,
+                               .owner = t->owner,
+                               .energy = t->energy,
+                               .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+                               .n_in = (int64_t)t->prompt_ids.n,
+                               .n_cached = t->n_cached,
+                               .n_out = (int64_t)t->ids.n,
+                               .footprint = *f};
+}
+
+sb_status sb_receipt_write(const char *path, const json_t *receipt, sb_error *err)
 {
     sb_buf b;
     char shown[96];
@@ -85,21 +111,25 @@ static sb_status write_file(const char *path, const json_t *receipt, sb_error *e
     return s;
 }
 
-static sb_status make(const sb_receipt_out *r, sb_energy e, const sb_turn *t,
-                      const sb_receipt_answer *a, json_t **out, sb_error *err)
+sb_status sb_receipt_out_make(const sb_receipt_out *r, sb_ledger *l, const sb_receipt_answer *a,
+                              json_t **out, sb_error *err)
 {
     char id[SB_DB_ID_BYTES];
+    const sb_footprint *by = &a->footprint;
+    sb_energy e = settled(l, a);
+    e.settled = true; /* what could be known is known */
     SB_TRY(sb_db_new_id(id, err));
     const sb_ledger_receipt x = {.energy = e,
                                  .facts = {.id = {id, strlen(id)},
                                            .model = {a->model, strlen(a->model)},
-                                           .grid = a->grid,
-                                           .tariff = a->tariff,
-                                           .n_in = (int64_t)t->prompt_ids.n,
-                                           .n_cached = t->n_cached,
-                                           .n_out = (int64_t)t->ids.n},
-                                 .owners = &t->owner,
-                                 .n_owners = t->owner != 0,
+                                           .time_ms = a->time_ms,
+                                           .grid = by->has_grid ? &by->grid : NULL,
+                                           .tariff = by->has_tariff ? &by->tariff : NULL,
+                                           .n_in = a->n_in,
+                                           .n_cached = a->n_cached,
+                                           .n_out = a->n_out},
+                                 .owners = &a->owner,
+                                 .n_owners = a->owner != 0,
                                  .keys = r->keys};
     if (r->log) return sb_ledger_log_receipt(r->log, &x, out, err);
     sb_receipt_facts f = x.facts;
@@ -107,17 +137,5 @@ static sb_status make(const sb_receipt_out *r, sb_energy e, const sb_turn *t,
     SB_TRY(sb_receipt_new(out, &e, &f, err));
     const sb_status s = sb_receipt_seal(*out, "", r->keys, err);
     if (s != SB_OK) json_decref(*out);
-    return s;
-}
-
-sb_status sb_receipt_out_write(sb_receipt_out *r, sb_ledger *l, const sb_turn *t,
-                               const sb_receipt_answer *a, sb_error *err)
-{
-    json_t *receipt = NULL;
-    sb_energy e = settled(l, t);
-    e.settled = true; /* what could be known is known */
-    SB_TRY(make(r, e, t, a, &receipt, err));
-    const sb_status s = write_file(a->path, receipt, err);
-    json_decref(receipt);
     return s;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <jansson.h>
 
@@ -20,7 +21,7 @@
 #include "cli/stop.h"
 #include "store/dynlib.h"
 
-enum { CONNECT_S = 15, URL_ROOM = 512 };
+enum { CONNECT_S = 15, URL_ROOM = 512, ID_ROOM = 96, LOOKS = 30, LOOK_MS = 100 };
 
 struct sb_remote {
     sb_curl_lib lib;
@@ -28,6 +29,7 @@ struct sb_remote {
     char base[URL_ROOM]; /* without the last '/' */
     char shown[URL_ROOM];
     char model[256];
+    char id[ID_ROOM]; /* of the last answer, or "" */
     int32_t n_ctx;
 };
 
@@ -115,6 +117,17 @@ static sb_finish finish_of(const json_t *choice, const char *word)
     return strcmp(word, "length") == 0 ? SB_FINISH_LENGTH : SB_FINISH_STOP;
 }
 
+/* An id goes into an address: letters, digits and what joins them. */
+static void take_id(sb_remote *r, const char *id)
+{
+    if (!id || strlen(id) >= sizeof r->id) return;
+    for (const char *p = id; *p; p++)
+        if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+              *p == '-' || *p == '_'))
+            return;
+    memcpy(r->id, id, strlen(id) + 1);
+}
+
 static void take_event(call *c, const json_t *o)
 {
     char line[160];
@@ -126,6 +139,7 @@ static void take_event(call *c, const json_t *o)
         c->failed = SB_FAIL(c->err, SB_IO, "%.100s: %.120s", c->r->shown, line);
         return;
     }
+    take_id(c->r, json_string_value(json_object_get(o, "id")));
     if (json_is_object(progress))
         c->h->prefill(c->h->ctx, (int32_t)number(progress, "processed"),
                       (int32_t)number(progress, "total"));
@@ -256,7 +270,7 @@ static sb_status judge(call *c, CURLcode code)
 static sb_status ask(call *c, const char *path, const char *body)
 {
     sb_remote *r = c->r;
-    char url[URL_ROOM + 64], key[256];
+    char url[URL_ROOM + 2 * ID_ROOM], key[256];
     struct curl_slist *headers = r->lib.curl_slist_append(NULL, "Content-Type: application/json");
     const char *secret = getenv("SOBRE_API_KEY");
     if (headers && secret && secret[0] && strlen(secret) < sizeof key - 24) {
@@ -416,6 +430,7 @@ sb_status sb_remote_turn(sb_remote *r, const sb_talk *talk, const sb_args *a,
     sb_buf body;
     sb_turn t = {.finish = SB_FINISH_STOP};
     call c = {.r = r, .t = &t, .h = h, .err = err};
+    r->id[0] = 0;
     sb_buf_init(&body, 2 * (size_t)SB_MAX_PROMPT_BYTES, "request");
     sb_buf_init(&c.line, SB_MAX_PROMPT_BYTES, "line of the answer");
     sb_buf_init(&t.content, SB_MAX_PROMPT_BYTES, "answer");
@@ -429,4 +444,36 @@ sb_status sb_remote_turn(sb_remote *r, const sb_talk *talk, const sb_args *a,
     else
         sb_turn_deinit(&t);
     return s;
+}
+
+/* ---- its receipt ---- */
+
+static sb_status ask_receipt(sb_remote *r, const char *path, sb_buf *out, bool *settled,
+                             sb_error *err)
+{
+    call c = {.r = r, .err = err};
+    sb_buf_init(&c.line, SB_MAX_RECEIPT_BYTES, "the server's receipt");
+    sb_status s = ask(&c, path, NULL);
+    json_t *o = s == SB_OK && c.line.p ? json_loadb(c.line.p, c.line.n, 0, NULL) : NULL;
+    *settled = json_is_true(json_object_get(o, "settled"));
+    json_decref(o);
+    if (s == SB_OK && *settled) s = sb_buf_add(out, c.line.p, c.line.n, err);
+    sb_buf_deinit(&c.line);
+    return s;
+}
+
+sb_status sb_remote_receipt(sb_remote *r, sb_buf *out, sb_error *err)
+{
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
+    char path[2 * ID_ROOM];
+    bool settled = false;
+    if (!r->id[0]) return SB_FAIL(err, SB_NOT_FOUND, "%.100s has no receipt of it", r->shown);
+    (void)snprintf(path, sizeof path, "/v1/receipts/%s", r->id);
+    for (int i = 0; i < LOOKS && !sb_stop_asked(NULL); i++) {
+        SB_TRY(ask_receipt(r, path, out, &settled, err));
+        if (settled) return SB_OK;
+        (void)nanosleep(&look, NULL);
+    }
+    return SB_FAIL(err, SB_BUSY, "%.100s has not settled its receipt yet: try again later",
+                   r->shown);
 }

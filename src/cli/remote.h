@@ -35,4 +35,6 @@ typedef struct sb_remote_hooks {
  * counted, not known. An interrupt ends it as SB_FINISH_CANCELLED. */
 sb_status sb_remote_turn(sb_remote *r, const sb_talk *talk, const sb_args *a,
                          const sb_remote_hooks *h, sb_turn *out, sb_error *err) SB_MUST_USE;
+/* Appends the settled receipt of the last answer, as that server has it; waits for it a little. */
+sb_status sb_remote_receipt(sb_remote *r, sb_buf *out, sb_error *err) SB_MUST_USE;
 #endif

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -223,6 +224,81 @@ def at_the_terminal():
         not os.path.exists(os.path.join(room, "quiet")))
 
 
+def in_a_chat():
+    home, path = os.path.join(room, "chat"), os.path.join(room, "of-a-chat.json")
+    env = dict(os.environ, SOBRE_HOME=home, LC_ALL="C")
+    here = ("-m", MODEL, "--template", "chatml", "-t", "1")
+
+    def chat(text, *args, by=here, **more):
+        d = subprocess.run([SOBRE, "chat", *by, "-n", "4", "--temp", "0", *args], input=text.encode(), env=dict(env, **more), stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
+        return d.returncode, d.stdout.decode("utf-8", "replace"), d.stderr.decode()
+    code, _, err = chat("/receipt\n")
+    case("/receipt before an answer", code == 1 and "there is no answer yet" in err and not os.path.exists(home), err)
+    code, _, _ = chat("hello\n")
+    case("a chat that nobody asks for one writes nothing", code == 0 and not os.path.exists(home))
+    code, out, err = chat("hello\n/receipt\n/receipt %s\nagain\n/receipt %s\n" % (path, path + "2"),
+                          "--grid", "FR", "--tariff", "0.25EUR")
+    r, r2 = json.load(open(path)), json.load(open(path + "2"))
+    label = "measured" if r["source"]["kind"] == "meter" else "estimated"
+    case("/receipt shows the last answer's", code == 0 and re.search(
+        r"^(about )?\S+ \S?J \(.* to .*\), %s\ncarbon: .* at 56 g/kWh .*\ncost: .*\nsigned by key %s; part of no chain$" % (
+            label, r["key_id"]), out, re.M), (code, out, err))
+    case("/receipt FILE writes it, signed", r["settled"] and r["cost"]["currency"] == "EUR" and
+         r["prev_hash"] == "" and r["tokens"]["out"] == 4 and r["co2e"]["zone"] == "FR" and
+         energy(home, "verify", path)[0] == 0, r)
+    case("of the last answer alone", r2["id"] != r["id"] and r2["tokens"]["in"] > r["tokens"]["in"] and
+         energy(home, "verify", path + "2")[0] == 0, (r, r2))
+    code, _, err = chat("hello\n/receipt %s\n/receipt %s\n" % (path, path + "2"))
+    case("asked for twice it is one", code == 0 and open(path).read() == open(path + "2").read(), err)
+    case("it keeps no server from the ledger", not os.path.exists(os.path.join(home, "ledger")))
+    code, _, err = chat("hello\n/receipt /nonexistent/x\n")
+    case("a file that cannot be written", code == 1 and "cannot write '/nonexistent/x'" in err, err)
+    code, out, _ = chat("hello\n/receipt\n", LC_ALL="fr_FR.UTF-8")
+    case("in French", code == 0 and "sign\u00e9 par la cl\u00e9" in out, out)
+    with Server("-m", MODEL) as s:
+        code, out, err = chat("hello\n/receipt\n/receipt %s\n" % path, by=("--server", "http://127.0.0.1:%d" % s.port))
+        r = json.load(open(path))
+        case("of a server's answer it is the server's", code == 0 and "in the ledger of the server" in out and
+             r["prev_hash"] and r == s.get("/v1/receipts/" + r["id"]).json and energy(s.home, "verify", path)[0] == 0,
+             (code, out, err))
+    live = os.path.join(room, "live")
+    with open(live, "w") as f:
+        f.write("50 2020-01-01T00:00:00Z FR\n")
+    code, _, err = chat("hello\n/receipt %s\n" % path, "--grid", live)
+    r = json.load(open(path))
+    case("a file of grams that is old", code == 0 and r["co2e"]["kind"] == "average" and
+         r["co2e"]["note"] == "the operator's file is too old, so the table is used" and err.count("is too old") == 1, (r, err))
+
+
+def a_chat_reads_the_grid_again():
+    home, live, path = (os.path.join(room, name) for name in ("chat", "fresh", "fresh.json"))
+
+    def put(grams, age):
+        with open(live + ".new", "w") as f:
+            f.write("%s %d FR\n" % (grams, time.time() - age))
+        os.rename(live + ".new", live)
+    put(50, 0)
+    p = subprocess.Popen([SOBRE, "chat", "-m", MODEL, "--template", "chatml", "-n", "4", "--temp", "0", "-t", "1", "--grid",
+                          live], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env=dict(os.environ, SOBRE_HOME=home, LC_ALL="C"))
+    seen = []
+    for grams, age in ((50, 0), (70.5, 0), (90, 7300)):
+        put(grams, age)
+        p.stdin.write(b"hello\n/receipt %s\n" % path.encode())
+        p.stdin.flush()
+        end = time.monotonic() + 30
+        while not os.path.exists(path) and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        co2e = json.load(open(path))["co2e"]
+        seen.append((co2e["g_per_kwh"], co2e["kind"]))
+        os.unlink(path)
+    _, err = p.communicate()
+    case("a chat reads the file again, and says when it is of no use", p.returncode == 0 and seen == [
+        (50, "live"), (70.5, "live"), (56, "average")] and err.count(b"is too old") == 1, (seen, err))
+
+
 def main():
     with Server("-m", MODEL) as s:
         made = answers(s)
@@ -248,6 +324,8 @@ def main():
     damage(home)
 
     at_the_terminal()
+    in_a_chat()
+    a_chat_reads_the_grid_again()
     finish()
 
 

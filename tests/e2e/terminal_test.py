@@ -197,12 +197,19 @@ def commands():
     bad = {"deep.json": "[" * 100000, "text.json": "hello", "extra.json": '{"messages":[{"role":"user","content":"x","z":1}]}',
            "role.json": '{"messages":[{"role":"god","content":"x"}]}', "nul.json": '{"messages":[{"role":"user","content":"\\u0000"}]}',
            "twice.json": '{"messages":[],"messages":[]}', "empty.json": ""}
-    t = tiny(high=50)
+    t = tiny(high=50, SOBRE_HOME=os.path.join(ROOM, "home"))
     t.prompt()
     shown = t.say("/help")
     case("/help lists every command", all(" /%s" % c in shown for c in ("help", "system", "reset", "save", "load",
-         "stats", "exit")), shown)
+         "stats", "receipt", "exit")), shown)
+    shown = t.say("/receipt", "no answer yet")
     t.say("hello")
+    shown = t.say("/receipt", "signed by key")
+    case("/receipt", "J (" in shown and "part of no chain" in shown, shown)
+    path = os.path.join(ROOM, "receipt.json")
+    shown = t.say("/receipt " + path, "the receipt is in")
+    with open(path) as f:
+        case("/receipt FILE", json.load(f)["settled"], shown)
     shown = t.say("/stats", "energy")
     case("/stats", all(w in shown for w in ("messages: 2, answers: 1", "tokens read", "tokens/s", "context: ", "J (")), shown)
     shown = t.say("/system be brief", "next answer")
