@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/chat_room.h"
+#include "energy/receipt_kind.h"
 
 static void add_energy(sb_chat_sums *s, const sb_energy *e)
 {
@@ -39,8 +40,9 @@ void sb_chat_sums_show(const sb_chat_room *r)
     const sb_chat_sums *s = &r->sums;
     const int32_t n_ctx = sb_chat_room_n_ctx(r);
     sb_out *o = r->c->out;
-    char energy[SB_ENERGY_TEXT_BYTES];
+    char energy[SB_ENERGY_TEXT_BYTES], wall[SB_ENERGY_TEXT_BYTES];
     sb_energy_text(&s->energy, energy, sizeof energy);
+    sb_energy_wall_text(&s->energy, wall, sizeof wall);
     sb_out_say(o, "model: %s", sb_chat_room_model(r));
     sb_out_add(o, "\n", 1);
     sb_out_say(o, "messages: %zu, answers: %llu", r->talk.n, (unsigned long long)s->n_turns);
@@ -60,6 +62,10 @@ void sb_chat_sums_show(const sb_chat_room *r)
     if (s->n_turns > 0) {
         sb_out_say(o, "energy: %s", energy);
         sb_out_add(o, "\n", 1);
+        if (wall[0]) {
+            sb_out_say(o, "wall: %s", wall);
+            sb_out_add(o, "\n", 1);
+        }
         sb_footprint_say(&r->host.footprint, &s->energy, o);
         const char *hint = r->host.meter ? sb_meter_hint(r->host.meter) : NULL;
         if (hint) {

@@ -194,6 +194,10 @@ static void show(const calibrating *k, const char *path)
             w->base_mw / 1e3, w->slope_permille / 1e3, w->n, w->mape_permille / 10.0,
             w->worst_permille / 10.0);
         sb_out_add(o, "\n", 1);
+        sb_out_say(o,
+                   "the wall stands beside what these counters count, from the next start on: %s",
+                   k->cal.meter);
+        sb_out_add(o, "\n", 1);
     }
     sb_out_say(
         o,

@@ -110,6 +110,14 @@ static sb_status verify(const sb_cli *c, const json_t *receipt, sb_receipt_view 
     return s;
 }
 
+static void put_wall(json_t *o, const sb_wall *w, bool *ok)
+{
+    sb_json_put(o, "wall_uj", json_integer(w->uj), ok);
+    sb_json_put(o, "wall_uj_low", json_integer(w->lo_uj), ok);
+    sb_json_put(o, "wall_uj_high", json_integer(w->hi_uj), ok);
+    sb_json_put(o, "wall_basis", json_string(w->words), ok);
+}
+
 static sb_status print(const sb_cli *c, const sb_receipt_view *v, bool valid, const char *why,
                        sb_error *err)
 {
@@ -121,6 +129,7 @@ static sb_status print(const sb_cli *c, const sb_receipt_view *v, bool valid, co
         sb_json_put(o, "id", json_string(v->id), &ok);
         sb_json_put(o, "energy_uj", v->known ? json_integer(v->energy_uj) : json_null(), &ok);
         sb_json_put(o, "label", json_string(sb_receipt_label(v->kind)), &ok);
+        if (v->wall.known) put_wall(o, &v->wall, &ok);
         sb_json_put(o, "key_id", json_string(v->key_id), &ok);
     }
     if (ok) return sb_json_print(c->out, o, err);
@@ -144,6 +153,8 @@ sb_status sb_cmd_energy_verify(const sb_cli *c, sb_error *err)
     } else if (s == SB_OK) {
         sb_receipt_text(&v, line, sizeof line);
         sb_out_addf(c->out, "%s\n", line);
+        sb_wall_text(&v.wall, line, sizeof line);
+        if (line[0]) sb_out_addf(c->out, "%s\n", line);
         sb_term_say("the receipt is right: signed by key %s", v.key_id);
     }
     if (s != SB_OK && why.msg[0] && err) *err = why;

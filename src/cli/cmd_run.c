@@ -10,6 +10,7 @@
 #include "cli/json_out.h"
 #include "cli/setup.h"
 #include "cli/stop.h"
+#include "energy/receipt_kind.h"
 
 /* One run: the prompt, and what it runs on. */
 typedef struct run {
@@ -168,13 +169,15 @@ static sb_status print_json(const run *r, const sb_turn *t, sb_error *err)
 /* "35 + 8 tokens in 0.21 s (prefill 400 tokens/s, decode 80 tokens/s), about 0.9 J ..." */
 static void say_cost(const run *r, const sb_turn *t)
 {
-    char energy[SB_ENERGY_TEXT_BYTES];
+    char energy[SB_ENERGY_TEXT_BYTES], wall[SB_ENERGY_TEXT_BYTES];
     const double prompt_s = (double)t->prefill_ns / 1e9, decode_s = (double)t->decode_ns / 1e9;
     sb_energy_text(&t->energy, energy, sizeof energy);
     sb_term_say("%zu + %zu tokens in %.2f s (prefill %.1f tokens/s, decode %.1f tokens/s), %s",
                 t->prompt_ids.n, t->ids.n, prompt_s + decode_s,
                 prompt_s > 0 ? (double)t->prompt_ids.n / prompt_s : 0.0,
                 decode_s > 0 ? (double)t->n_decoded / decode_s : 0.0, energy);
+    sb_energy_wall_text(&t->energy, wall, sizeof wall);
+    if (wall[0]) sb_term_say("wall: %s", wall);
     const char *hint = sb_meter_hint(r->host.meter);
     if (hint && isatty(2)) sb_term_say("%s", hint);
     sb_footprint_say(&r->host.footprint, &t->energy, NULL);

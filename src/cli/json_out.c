@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "energy/receipt_kind.h"
 
 json_t *sb_json_text(sb_str s)
 {
@@ -39,10 +40,15 @@ json_t *sb_json_energy(const sb_energy *e)
     json_t *o = json_object();
     bool ok = o != NULL;
     const bool known = e->source != SB_ENERGY_UNAVAILABLE;
+    const sb_wall wall = sb_energy_wall(e);
 #define AS_text(v) json_string((v) ? (v) : "")
 #define AS_real(v) json_real(v)
 #define AS_whole(v) json_integer((json_int_t)(v))
 #define AS_flag(v) json_boolean(v)
+#define AS_walled(v) AS_whole(v)
+#define AS_basis(v) json_string(v)
+#define IS_walled wall.known
+#define IS_basis wall.known
 #define IS_text true
 #define IS_real known
 #define IS_whole known

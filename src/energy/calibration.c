@@ -107,6 +107,7 @@ bool sb_calibration_load(const char *path, const sb_cpu_id *cpu, sb_calibration 
     if (strcmp(c.cpu.vendor, cpu->vendor) != 0 || c.cpu.family != cpu->family ||
         c.cpu.model != cpu->model)
         return false;
+    if (!sb_wall_fit_holds(&c.wall)) c.wall = (sb_wall_fit){0};
     *out = c;
     return true;
 }

@@ -47,6 +47,32 @@ int sb_energy_digits(const sb_energy *e)
     return sb_receipt_digits(sb_receipt_kind_of(e));
 }
 
+sb_wall sb_energy_wall(const sb_energy *e)
+{
+    const sb_receipt_kind kind = sb_receipt_kind_of(e);
+    if (kind != SB_RECEIPT_METER && kind != SB_RECEIPT_CALIBRATED) return (sb_wall){0};
+    return sb_wall_apply(&e->wall, e->energy_uj, e->lo_uj, e->hi_uj, e->share_ns);
+}
+
+void sb_wall_text(const sb_wall *w, char *out, size_t out_bytes)
+{
+    char mid[32], lo[32], hi[32];
+    const int digits = sb_receipt_digits(SB_RECEIPT_WALL);
+    out[0] = 0;
+    if (!w->known) return;
+    sb_energy_amount(mid, sizeof mid, w->uj, digits, SB_ROUND_NEAREST);
+    sb_energy_amount(lo, sizeof lo, w->lo_uj, digits, SB_ROUND_DOWN);
+    sb_energy_amount(hi, sizeof hi, w->hi_uj, digits, SB_ROUND_UP);
+    (void)snprintf(out, out_bytes, "about %s (%s to %s), %s: %s", mid, lo, hi,
+                   sb_receipt_label(SB_RECEIPT_WALL), w->words);
+}
+
+void sb_energy_wall_text(const sb_energy *e, char *out, size_t out_bytes)
+{
+    const sb_wall w = sb_energy_wall(e);
+    sb_wall_text(&w, out, out_bytes);
+}
+
 void sb_energy_text(const sb_energy *e, char *out, size_t out_bytes)
 {
     if (e->source == SB_ENERGY_UNAVAILABLE) {

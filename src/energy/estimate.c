@@ -122,7 +122,8 @@ sb_status sb_fit_wall(const uint32_t *counter_mw, const uint32_t *wall_mw, int n
     }
     if (!fit_left_out(u, v, n, &slope, &base, &mean, &worst))
         return SB_FAIL(err, SB_INVALID, "wall: the loads are all alike");
-    if (!(slope >= 0.8 && slope <= 5 && base <= 2e6))
+    if (!(slope * 1000 >= SB_WALL_MIN_SLOPE && slope * 1000 <= SB_WALL_MAX_SLOPE &&
+          base <= SB_WALL_MAX_BASE_MW))
         return SB_FAIL(err, SB_INVALID,
                        "wall: %.2f W + %.2f x the counters is not plausible: is the plug this "
                        "machine's?",

@@ -5,24 +5,26 @@
  * Purpose     The formula; the fit of its two coefficients to loads that a meter saw, with the
  *             error that the fit makes on loads it was not shown; and the file that keeps them for
  *             the day when the meter may not be read. A second fit takes the counters to a plug's
- *             wall.
+ *             wall (wall.h); it holds for the counters that `meter` tells.
  * Formula     uJ = CPU nanoseconds x milliwatts / 10^6 + bytes x picojoules / 10^6.
  * File        One JSON object of numbers and texts (calibration.json in the data folder), written
  *             beside and renamed. Read strictly: what is missing, out of range or of another
  *             processor is not used.
  * Ranges      50 to 6000 mW a busy thread, at most 2000 pJ a byte, wall 0.8 to 5 times the
- *             counters; anything else is no calibration.
+ *             counters; anything else is no calibration. A file with a wall's fit that cannot be
+ *             one is used without it.
  * Threads     Pure functions, but for the file's. */
 #ifndef SB_ENERGY_ESTIMATE_H
 #define SB_ENERGY_ESTIMATE_H
 #include "base/base.h"
+#include "energy/wall.h"
 
 enum {
     SB_ESTIMATE_MIN_MW = 50,
     SB_ESTIMATE_MAX_MW = 6000,
     SB_ESTIMATE_MAX_PJ = 2000,
-    SB_FIT_MIN_POINTS = 6,
-    SB_FIT_MAX_POINTS = 256,
+    SB_FIT_MIN_POINTS = SB_WALL_MIN_LOADS,
+    SB_FIT_MAX_POINTS = SB_WALL_MAX_LOADS,
     SB_CALIBRATION_BYTES = 2048 /* of the file */
 };
 
@@ -50,13 +52,7 @@ typedef struct sb_fit {
  * apart, or coefficients out of range; the message says which. */
 sb_status sb_fit_points(const sb_fit_point *p, int n, sb_fit *out, sb_error *err) SB_MUST_USE;
 
-/* wall = base + slope x counters, in power; the counters' mW beside the plug's. */
-typedef struct sb_wall_fit {
-    int32_t base_mw;
-    uint32_t slope_permille;
-    uint32_t mape_permille, worst_permille;
-    int n; /* 0: no plug was there */
-} sb_wall_fit;
+/* The counters' mW beside the plug's. */
 sb_status sb_fit_wall(const uint32_t *counter_mw, const uint32_t *wall_mw, int n, sb_wall_fit *out,
                       sb_error *err) SB_MUST_USE;
 
@@ -72,8 +68,8 @@ typedef struct sb_calibration {
     sb_cpu_id cpu;
     sb_fit fit;
     sb_wall_fit wall;
-    char date[16]; /* "2026-11-27" */
-    char meter[64];
+    char date[16];     /* "2026-11-27" */
+    char meter[64];    /* what counted the loads */
     int32_t n_threads; /* the most that a load had */
 } sb_calibration;
 

@@ -47,6 +47,7 @@ static void fill_calibrated(const sb_calibration *c, sb_stretch *s, const char *
     s->lo_uj = (int64_t)(mid / (1 + off));
     s->hi_uj = (int64_t)ceil(mid * (1 + off));
     s->method = by_calibration;
+    if (sb_wall_same_counters(c->meter, c->meter)) s->wall = c->wall; /* they stand for those */
     (void)snprintf(s->meter, sizeof s->meter, "%u mW per busy thread, %u pJ per byte",
                    c->fit.c.milliwatts, c->fit.c.pj_per_byte);
     (void)snprintf(s->scope, sizeof s->scope,

@@ -106,12 +106,18 @@ static size_t gather(sb_ledger *l)
 /* What of a stretch is to be shared, and what is not. */
 typedef struct cut {
     int64_t idle_uj, other_uj, shared_uj;
+    int64_t steps_ns; /* time in steps, without other programs' part */
 } cut;
 
 /* ns of a power, in microjoules. */
 static int64_t energy_of(int64_t mw, uint64_t ns)
 {
     return (int64_t)((wide)(uint64_t)mw * ns / 1000000);
+}
+
+static int64_t part_of(int64_t whole, uint64_t share, wide all)
+{
+    return all && whole > 0 ? (int64_t)((wide)(uint64_t)whole * share / all) : 0;
 }
 
 static cut cut_of(const sb_ledger *l, const sb_stretch *t, int64_t all_uj, bool worked)
@@ -126,12 +132,10 @@ static cut cut_of(const sb_ledger *l, const sb_stretch *t, int64_t all_uj, bool 
         c.other_uj =
             (int64_t)((wide)(uint64_t)awake_uj * (uint64_t)t->other_uj / (uint64_t)t->all_uj);
     c.shared_uj = awake_uj - c.other_uj;
+    const int64_t steps_ns = (int64_t)(t->duration_ns - still_ns); /* several engines' at once */
+    c.steps_ns = awake_uj > 0 ? part_of(steps_ns, (uint64_t)c.shared_uj, (wide)(uint64_t)awake_uj)
+                              : steps_ns;
     return c;
-}
-
-static int64_t part_of(int64_t whole, uint64_t share, wide all)
-{
-    return all && whole > 0 ? (int64_t)((wide)(uint64_t)whole * share / all) : 0;
 }
 
 /* What is not known of one stretch is not known of the whole; a sum with estimates is one. */
@@ -162,8 +166,7 @@ static sums sums_of(const sb_ledger *l, size_t n)
 }
 
 /* Adds uj of the shared to an account, and what goes with it. */
-static void give(sb_ledger_account *a, const sb_stretch *t, const sums *s, int64_t shared_uj,
-                 int64_t uj)
+static void give(sb_ledger_account *a, const sb_stretch *t, const sums *s, const cut *c, int64_t uj)
 {
     const uint64_t own_pj = weight_of(a);
     sb_energy *e = &a->sum;
@@ -180,9 +183,11 @@ static void give(sb_ledger_account *a, const sb_stretch *t, const sums *s, int64
     e->hi_uj += mid_uj > 0 ? part_of(uj, (uint64_t)t->hi_uj, (wide)(uint64_t)mid_uj) + 1 : uj;
     e->cpu_ns += (uint64_t)part_of((int64_t)t->cpu_ns, own_pj, s->weight);
     e->ratio = t->ratio * (double)own_pj / (double)s->weight;
+    e->share_ns += (uint64_t)part_of(c->steps_ns, own_pj, s->weight);
+    if (!e->method || t->wall.n == 0) e->wall = t->wall; /* a fit holds for all of it, or not */
     add_words(e, t);
     for (int k = 0; k < SB_LEDGER_RULES; k++)
-        a->rule_uj[k] += part_of(shared_uj, a->open.rule[k], s->rule[k]);
+        a->rule_uj[k] += part_of(c->shared_uj, a->open.rule[k], s->rule[k]);
 }
 
 /* The parts of a tick, the older owner first. */
@@ -223,7 +228,7 @@ static void share_out(sb_ledger *l, const sb_stretch *t, int64_t all_uj, size_t 
         const sb_tick_part key = {.owner = l->who[i]->owner};
         const sb_tick_part *p = bsearch(&key, l->parts, tick.n_part, sizeof key, by_owner);
         if (!p) continue;
-        give(l->who[i], t, &s, c.shared_uj, p->uj);
+        give(l->who[i], t, &s, &c, p->uj);
         sum->owned_uj += p->uj;
     }
     sum->meter_uj += all_uj;
@@ -397,7 +402,7 @@ static void guess_open(sb_ledger *l, sb_ledger_account *a)
     const sb_stretch t = peek(l);
     const bool counted = !t.is_lost && !t.is_short;
     const cut c = cut_of(l, &t, counted ? t.all_uj : t.estimate_uj, true);
-    give(a, &t, &s, c.shared_uj, part_of(c.shared_uj, weight_of(a), s.weight));
+    give(a, &t, &s, &c, part_of(c.shared_uj, weight_of(a), s.weight));
 }
 
 /* Keeps an account whose last weights lie in the open tick. One that is still open after so many

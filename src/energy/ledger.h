@@ -9,7 +9,8 @@
  *             and what each brought alone (its multiply-adds, its keys and values, its own time).
  *             Equal shares of the one plus the other are the step's Shapley value. A tick is split
  *             by those weights; what is left of rounding goes to the largest remainders, ties to
- *             the older owner.
+ *             the older owner. The tick's time in steps is split the same way, for what is paid by
+ *             time (wall.h).
  * Invariants  For every tick: meter = idle + other + system + lost + sum of parts, in integers,
  *             none negative. No work in a tick, no part of it. Same work, same part but for 1 uJ.
  * Ticks       One closes when an answer ends, and every SB_LEDGER_WINDOW_NS of work, once it is

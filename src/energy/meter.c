@@ -337,6 +337,8 @@ static void measure(const sb_meter *m, const sb_meter_mark *a, const sb_meter_ma
     const bool dram = sb_counters_moved(c, SB_COUNTER_DRAM);
     name_counters(m, dram, e->meter, sizeof e->meter);
     name_scope(m, dram, e->scope, sizeof e->scope);
+    const sb_calibration *cal = &m->estimator.calibration;
+    if (sb_wall_same_counters(cal->meter, e->meter)) e->wall = cal->wall;
 }
 
 sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
@@ -402,7 +404,11 @@ sb_energy sb_meter_lap(sb_meter *m, sb_meter_mark *mark)
                    .cpu_ns = t.cpu_ns,
                    .settled = true,
                    .ratio = t.ratio,
-                   .method = t.method};
+                   .method = t.method,
+                   .wall = t.wall,
+                   .share_ns = t.duration_ns};
+    if (counted && t.all_uj > 0) /* others' part of the base is theirs */
+        e.share_ns = (uint64_t)((wide)t.duration_ns * (uint64_t)e.energy_uj / (uint64_t)t.all_uj);
     memcpy(e.meter, t.meter, sizeof e.meter);
     memcpy(e.scope, t.scope, sizeof e.scope);
     return e;
@@ -445,8 +451,26 @@ const char *sb_energy_source_name(sb_energy_source s)
     return names[s];
 }
 
+static bool same_fit(const sb_wall_fit *a, const sb_wall_fit *b)
+{
+    return a->n == b->n && a->base_mw == b->base_mw && a->slope_permille == b->slope_permille &&
+           a->mape_permille == b->mape_permille && a->worst_permille == b->worst_permille;
+}
+
+/* What took nothing says nothing of a fit. */
+static void add_wall(sb_energy *sum, const sb_energy *e)
+{
+    if (e->energy_uj == 0 && e->share_ns == 0) return;
+    if (sum->energy_uj == 0 && sum->share_ns == 0)
+        sum->wall = e->wall;
+    else if (!same_fit(&sum->wall, &e->wall))
+        sum->wall = (sb_wall_fit){0};
+    if (ckd_add(&sum->share_ns, sum->share_ns, e->share_ns)) sum->share_ns = UINT64_MAX;
+}
+
 void sb_energy_add(sb_energy *sum, const sb_energy *e)
 {
+    add_wall(sum, e);
     const bool known = e->source != SB_ENERGY_UNAVAILABLE;
     if (!known || sum->source == SB_ENERGY_UNAVAILABLE) {
         sum->source = SB_ENERGY_UNAVAILABLE;

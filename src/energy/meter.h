@@ -21,6 +21,7 @@
 #ifndef SB_ENERGY_METER_H
 #define SB_ENERGY_METER_H
 #include "base/base.h"
+#include "energy/wall.h"
 
 typedef enum sb_energy_source {
     SB_ENERGY_UNAVAILABLE,
@@ -43,6 +44,8 @@ typedef struct sb_energy {
     const char *method; /* how the share was found */
     char meter[64];     /* what was read, or the row of the coefficients */
     char scope[160];    /* what is counted and what is not */
+    sb_wall_fit wall;   /* to a plug, of the counters that counted all of it; n 0: none */
+    uint64_t share_ns;  /* its own share of the time in steps: whose base power is its (wall.h) */
 } sb_energy;
 
 /* How events are opened (a descriptor that close() takes, or -1 with errno) and read. */
@@ -130,6 +133,7 @@ typedef struct sb_stretch {
     double ratio;
     const char *method;
     char meter[64], scope[160];
+    sb_wall_fit wall; /* made with these counters, or with those that made the coefficients */
 } sb_stretch;
 
 typedef struct sb_meter sb_meter;
@@ -171,8 +175,8 @@ typedef struct sb_meter_raw_row {
 int sb_meter_raw(const sb_meter *m, sb_meter_raw_row *rows, int max);
 
 const char *sb_energy_source_name(sb_energy_source s);
-/* Adds an answer's energy to a sum: measured only when both are, unavailable when one is. The
- * stretch's duration is the caller's. */
+/* Adds an answer's energy to a sum: measured only when both are, unavailable when one is; with a
+ * fit to the wall only when both have the same. The stretch's duration is the caller's. */
 void sb_energy_add(sb_energy *sum, const sb_energy *e);
 /* The larger distance from energy_uj to an end of its range, in percent of it. */
 double sb_energy_error_pct(const sb_energy *e);

@@ -141,6 +141,27 @@ static json_t *cost_of(const sb_tariff *t, int64_t uj)
                      per_kwh);
 }
 
+static json_t *wall_of(const sb_energy *e, const sb_wall *w)
+{
+    const sb_wall_fit *f = &e->wall;
+    json_t *o = json_object();
+    bool ok = o != NULL;
+    sb_canon_put(o, "kind", word(sb_receipt_kind_name(SB_RECEIPT_WALL)), &ok);
+    sb_canon_put(o, "label", word(sb_receipt_label(SB_RECEIPT_WALL)), &ok);
+    sb_canon_put(o, "basis", word(w->words), &ok);
+    sb_canon_put(o, "wall_uj", json_integer(w->uj), &ok);
+    sb_canon_put(o, "u95_uj", pair(w->lo_uj, w->hi_uj), &ok);
+    sb_canon_put(o, "base_mw", json_integer(f->base_mw), &ok);
+    sb_canon_put(o, "slope_permille", json_integer(f->slope_permille), &ok);
+    sb_canon_put(o, "loads", json_integer(f->n), &ok);
+    sb_canon_put(o, "mean_error_permille", json_integer(f->mape_permille), &ok);
+    sb_canon_put(o, "worst_error_permille", json_integer(f->worst_permille), &ok);
+    sb_canon_put(o, "share_ns", json_integer((json_int_t)e->share_ns), &ok);
+    if (ok) return o;
+    json_decref(o);
+    return NULL;
+}
+
 static void put_energy(json_t *o, const sb_energy *e, const sb_receipt_facts *f, bool *ok)
 {
     sb_canon_put(o, "energy_uj", json_integer(e->energy_uj), ok);
@@ -150,6 +171,8 @@ static void put_energy(json_t *o, const sb_energy *e, const sb_receipt_facts *f,
     sb_canon_put(o, "parts", parts_of(e), ok);
     if (f->grid) sb_canon_put(o, "co2e", co2e_of(f->grid, e->energy_uj), ok);
     if (f->tariff) sb_canon_put(o, "cost", cost_of(f->tariff, e->energy_uj), ok);
+    const sb_wall w = sb_energy_wall(e);
+    if (w.known) sb_canon_put(o, "wall", wall_of(e, &w), ok);
 }
 
 sb_status sb_receipt_new(json_t **out, const sb_energy *e, const sb_receipt_facts *f, sb_error *err)
@@ -280,6 +303,37 @@ static bool energy_in(const json_t *receipt, sb_receipt_view *v)
            estimated <= v->energy_uj && (v->kind != SB_RECEIPT_METER || estimated == 0);
 }
 
+static bool whole_in(const json_t *o, const char *key, int64_t most, int64_t *out)
+{
+    const json_t *v = json_object_get(o, key);
+    *out = json_integer_value(v);
+    return json_is_integer(v) && *out >= 0 && *out <= most;
+}
+
+/* A figure at the wall says only what follows from the energy beside it and the fit within it. */
+static bool wall_in(const json_t *receipt, sb_receipt_view *v)
+{
+    const json_t *o = json_object_get(receipt, "wall");
+    int64_t base = 0, slope = 0, loads = 0, mean = 0, worst = 0, ns = 0, uj = 0, lo = 0, hi = 0;
+    if (!o) return true;
+    if ((v->kind != SB_RECEIPT_METER && v->kind != SB_RECEIPT_CALIBRATED) ||
+        !whole_in(o, "base_mw", SB_WALL_MAX_BASE_MW, &base) ||
+        !whole_in(o, "slope_permille", SB_WALL_MAX_SLOPE, &slope) ||
+        !whole_in(o, "loads", SB_WALL_MAX_LOADS, &loads) ||
+        !whole_in(o, "mean_error_permille", SB_WALL_MAX_ERROR, &mean) ||
+        !whole_in(o, "worst_error_permille", SB_WALL_MAX_ERROR, &worst) ||
+        !whole_in(o, "share_ns", INT64_MAX, &ns) || !whole_in(o, "wall_uj", INT64_MAX, &uj) ||
+        !pair_in(o, "u95_uj", &lo, &hi))
+        return false;
+    const sb_wall_fit f = {(int32_t)base, (uint32_t)slope, (uint32_t)mean, (uint32_t)worst,
+                           (int)loads};
+    v->wall = sb_wall_apply(&f, v->energy_uj, v->lo_uj, v->hi_uj, (uint64_t)ns);
+    return v->wall.known && v->wall.uj == uj && v->wall.lo_uj == lo && v->wall.hi_uj == hi &&
+           strcmp(text_in(o, "kind"), sb_receipt_kind_name(SB_RECEIPT_WALL)) == 0 &&
+           strcmp(text_in(o, "label"), sb_receipt_label(SB_RECEIPT_WALL)) == 0 &&
+           strcmp(text_in(o, "basis"), v->wall.words) == 0;
+}
+
 sb_status sb_receipt_check(const json_t *receipt, sb_receipt_view *out, sb_error *err)
 {
     char hash[SB_HASH_BYTES];
@@ -299,6 +353,9 @@ sb_status sb_receipt_check(const json_t *receipt, sb_receipt_view *out, sb_error
         return SB_FAIL(err, SB_CORRUPT, "a receipt whose label is not that of its source");
     if (!energy_in(receipt, &v))
         return SB_FAIL(err, SB_CORRUPT, "a receipt without its energy and range");
+    if (!wall_in(receipt, &v))
+        return SB_FAIL(err, SB_CORRUPT,
+                       "a receipt whose figure at the wall does not follow from its energy");
     if (v.settled) {
         SB_TRY(hash_of(receipt, hash, err));
         if (strcmp(hash, v.hash) != 0)

@@ -5,15 +5,19 @@
  *             canonical spelling (canon.h), hashed, chained to the ledger's lines, signed.
  * Honesty     What a figure is called follows from where it came from: sb_receipt_kind is computed
  *             from an sb_energy and nothing else, no function here takes a label, and a receipt
- *             that was read is refused when its label is not its kind's.
+ *             that was read is refused when its label is not its kind's, or when its figure at the
+ *             wall does not follow from its energy and its fit.
  * Format      accounting, co2e{mg, g_per_kwh, zone, year, kind, source, time (of a live value),
  *             note (why the table was used)} and cost{amount, currency, per_kwh} when given,
  *             concurrency_mean, energy_uj, estimated_uj (part that no meter counted), format, id,
  *             model, parts{prefill, decode, recompute} and split_range_uj [lo, hi] in microjoules,
  *             settled, source{kind, label, meter, method, scope, excludes}, time (RFC 3339),
- *             tokens{in, cached, out}, u95_uj [lo, hi]. A settled one also has prev_hash (the
- *             ledger's line before it, "" when there is no ledger), hash: SHA-256 of the object
- *             without hash and sig, key_id, and sig: Ed25519 over the object without sig.
+ *             tokens{in, cached, out}, u95_uj [lo, hi], and wall when a fit to a plug holds
+ *             (wall.h): basis, kind, label, wall_uj, u95_uj [lo, hi] and what they follow from:
+ *             base_mw, slope_permille, loads, mean_error_permille, worst_error_permille, share_ns.
+ *             A settled one also has prev_hash (the ledger's line before it, "" when there is no
+ *             ledger), hash: SHA-256 of the object without hash and sig, key_id, and sig: Ed25519
+ *             over the object without sig.
  * Ownership   A json_t that comes out is the caller's.
  * Errors      SB_CORRUPT (a receipt that does not hold), SB_NO_MEMORY, SB_LIMIT. */
 #ifndef SB_ENERGY_RECEIPT_H
@@ -50,6 +54,7 @@ typedef struct sb_receipt_view {
     int64_t energy_uj, lo_uj, hi_uj;
     bool settled, known; /* known: the energy */
     sb_receipt_kind kind;
+    sb_wall wall; /* not known: it has none */
 } sb_receipt_view;
 
 /* Shape, label and, of a settled one, the hash; not the signature. */

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "energy/receipt_kind.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -253,11 +254,16 @@ void sb_jw_json(sb_jw *w, const json_t *v)
 void sb_jw_energy(sb_jw *w, const sb_energy *e)
 {
     const bool known = e->source != SB_ENERGY_UNAVAILABLE;
+    const sb_wall wall = sb_energy_wall(e);
     sb_jw_open(w, '{');
 #define AS_text(v) sb_jw_text(w, (sb_str){(v), (v) ? strlen(v) : 0})
 #define AS_real(v) sb_jw_real(w, v)
 #define AS_whole(v) sb_jw_int(w, v)
 #define AS_flag(v) sb_jw_bool(w, v)
+#define AS_walled(v) AS_whole(v)
+#define AS_basis(v) sb_jw_text(w, (sb_str){(v), strlen(v)})
+#define IS_walled wall.known
+#define IS_basis wall.known
 #define IS_text true
 #define IS_real known
 #define IS_whole known

@@ -25,11 +25,15 @@ struct sb_meter {
     uint64_t now_ns;
     uint64_t sum_uj, cpu_ns, host_ns;
     uint32_t n_lost;
-    bool is_model; /* no counters */
-    int n_looks;   /* at what it says of a stretch */
+    bool is_model;   /* no counters */
+    bool has_wall;   /* they were fitted to a plug, as were the coefficients */
+    bool loses_wall; /* these were not */
+    int n_looks;     /* at what it says of a stretch */
     uint64_t n_bytes;
 };
 static sb_meter machine;
+static const sb_wall_fit plug = {
+    .base_mw = 41234, .slope_permille = 1357, .mape_permille = 21, .worst_permille = 55, .n = 18};
 static uint64_t state = 1;
 
 static uint64_t draw(uint64_t n)
@@ -80,6 +84,7 @@ sb_stretch sb_meter_stretch(sb_meter *m, sb_meter_mark *mark)
     const int64_t own = t.source == SB_ENERGY_MEASURED ? t.all_uj - t.other_uj : t.estimate_uj;
     t.lo_uj = own / 2;
     t.hi_uj = own * 2;
+    if (m->has_wall && !(m->loses_wall && t.source == SB_ENERGY_ESTIMATED)) t.wall = plug;
     if (!t.is_short) *mark = b;
     return t;
 }
@@ -111,6 +116,8 @@ typedef struct trace {
     int64_t begun_uj[MOST];
     int n_open;
     uint64_t end_ns;
+    uint64_t steps_ns, idle_ns, share_ns; /* in the open tick; without steps; given to answers */
+    int64_t wall_uj;                      /* of answers, once settled */
 } trace;
 
 static void on_tick(void *ctx, const sb_tick *t)
@@ -145,15 +152,28 @@ static void on_tick(void *ctx, const sb_tick *t)
     }
     /* a lost tick comes before the estimate beside it: the same work */
     if (t->lost_ns) return;
+    const uint64_t ns = t->end_ns - t->begin_ns;
+    x->idle_ns += ns > x->steps_ns ? ns - x->steps_ns : 0;
+    x->steps_ns = 0;
     memset(x->worked, 0, sizeof x->worked);
     x->system_worked = false;
 }
 
+/* What an answer comes to at the wall. */
+static void told(trace *x, uint64_t owner, const sb_energy *e)
+{
+    const sb_wall w = sb_wall_apply(&e->wall, e->energy_uj, e->lo_uj, e->hi_uj, e->share_ns);
+    x->told_uj[owner] = e->energy_uj;
+    x->share_ns += e->share_ns;
+    x->wall_uj += w.uj;
+    assert_true(w.lo_uj <= w.uj && w.uj <= w.hi_uj);
+    assert_true(!w.known || machine.has_wall);
+}
+
 static void on_settled(void *ctx, uint64_t owner, const sb_energy *e)
 {
-    trace *x = ctx;
     assert_true(e->settled);
-    x->told_uj[owner] = e->energy_uj;
+    told(ctx, owner, e);
 }
 
 static void begin(trace *x, int i)
@@ -173,7 +193,7 @@ static void end(trace *x, int i)
     assert_true(e.split_lo_uj <= e.energy_uj && e.energy_uj <= e.split_hi_uj);
     assert_true(e.prefill_uj >= 0 && e.recompute_uj >= 0 &&
                 e.prefill_uj + e.recompute_uj <= e.energy_uj);
-    if (e.settled) x->told_uj[x->a[i].owner] = e.energy_uj;
+    if (e.settled) told(x, x->a[i].owner, &e);
     x->open[i] = false;
     x->n_open--;
     x->naive_uj += (int64_t)machine.sum_uj - x->begun_uj[i];
@@ -220,6 +240,7 @@ static void step(trace *x, uint64_t turned, bool faulty)
                               .dense_bytes = 100000000,
                               .n_part = n,
                               .parts = parts};
+    x->steps_ns += ns;
     sb_ledger_step(x->l, &r);
 }
 
@@ -235,7 +256,8 @@ static trace *run_trace(uint64_t seed, int n_event, int most, bool faulty, bool 
     trace *x = calloc(1, sizeof *x);
     assert_non_null(x);
     state = seed * 2654435769u + 88172645463325252u;
-    machine = (sb_meter){.now_ns = 1000, .sum_uj = draw(1000000), .is_model = is_model};
+    machine = (sb_meter){
+        .now_ns = 1000, .sum_uj = draw(1000000), .is_model = is_model, .has_wall = seed % 4 > 0};
     const sb_ledger_opts o = {.meter = &machine,
                               .tick_ns = draw(2) ? SB_LEDGER_TICK_NS : 0,
                               .idle_mw = draw(2) ? 3000 : 0,
@@ -261,6 +283,7 @@ static trace *run_trace(uint64_t seed, int n_event, int most, bool faulty, bool 
             if (draw(4) == 0 && x->open[i]) (void)sb_ledger_used_uj(x->l, &x->a[i]);
             if (draw(20)) break;
             x->system_worked = true;
+            x->steps_ns += 4000000;
             sb_ledger_system(x->l, 5000000, 4000000);
             break;
         default:
@@ -296,6 +319,31 @@ static void every_joule_has_an_owner(void **unused)
     }
 }
 
+/* Answers at the wall, and what the wall gives while nobody asks, are never more than the fit says
+ * of all that the counters saw in all that time; nor with estimates beside it, of these as well. */
+static void the_wall_is_never_more_than_its_fit(void **unused)
+{
+    (void)unused;
+    int n_walls = 0;
+    for (uint64_t seed = 1; seed <= 600; seed++) {
+        const bool faulty = seed % 3 == 0, is_model = seed % 10 == 0;
+        trace *x = run_trace(seed, 300, 1 + (int)(seed % MOST), faulty, is_model);
+        const uint64_t all_ns = machine.now_ns - 1000;
+        const int64_t counted_uj = x->meter_uj - x->lost_uj, all_uj = counted_uj + x->estimate_uj;
+        const int64_t most_uj = sb_wall_apply(&plug, all_uj, 0, 0, all_ns).uj;
+        const int64_t rest_uj = sb_wall_apply(&plug, x->idle_uj, 0, 0, x->idle_ns).uj;
+        assert_true(x->share_ns + x->idle_ns <= all_ns);
+        if (!machine.has_wall) assert_int_equal(x->wall_uj, 0);
+        if (machine.has_wall)
+            assert_true(x->wall_uj >= (x->parts_uj + x->estimate_uj) * 1357 / 1000);
+        if (!faulty && !is_model) assert_int_equal(all_uj, x->meter_uj);
+        assert_true(x->wall_uj + rest_uj <= most_uj);
+        n_walls += x->wall_uj > 0;
+        free(x);
+    }
+    assert_true(n_walls > 400);
+}
+
 /* The usual way, a counter read at both ends of a request, gives everybody everything. */
 static void counting_at_both_ends_counts_the_crowd(void **unused)
 {
@@ -316,6 +364,93 @@ static sb_ledger *open_ledger(void)
     sb_ledger *l = NULL;
     assert_int_equal(sb_ledger_open(&l, &(sb_ledger_opts){.meter = &machine}, NULL), SB_OK);
     return l;
+}
+
+/* Three answers in steps that leave no pause, and nobody else: they share all of the wall. */
+static void the_wall_adds_up(void **unused)
+{
+    (void)unused;
+    enum { N = 3, STEPS = 50 };
+    sb_ledger *l = open_ledger();
+    sb_ledger_account a[N];
+    machine.has_wall = true;
+    for (int i = 0; i < N; i++)
+        sb_ledger_begin(l, &a[i]);
+    for (int k = 0; k < STEPS; k++) {
+        const uint64_t before = machine.now_ns;
+        pass(40000000, 33, 80000000, 0);
+        sb_work_part parts[N];
+        for (int i = 0; i < N; i++)
+            parts[i] = (sb_work_part){
+                .owner = a[i].owner, .n_decode = 1, .n_ops = 1000000 * (uint64_t)(i + 1)};
+        sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
+                                            .end_ns = machine.now_ns,
+                                            .n_threads = 2,
+                                            .dense_bytes = 1000000,
+                                            .n_part = N,
+                                            .parts = parts});
+    }
+    int64_t sum_uj = 0;
+    for (int i = 0; i < N; i++) {
+        const sb_energy e = sb_ledger_end(l, &a[i]);
+        sum_uj += sb_wall_apply(&e.wall, e.energy_uj, e.lo_uj, e.hi_uj, e.share_ns).uj;
+    }
+    const int64_t all_uj =
+        sb_wall_apply(&plug, STEPS * INT64_C(1320000), 0, 0, STEPS * UINT64_C(40000000)).uj;
+    assert_in_range(sum_uj, all_uj - STEPS, all_uj);
+    sb_ledger_close(l);
+}
+
+/* Other programs pay their part of the base as they pay theirs of the counters. */
+static void others_pay_their_base(void **unused)
+{
+    (void)unused;
+    sb_ledger *l = open_ledger();
+    sb_ledger_account a;
+    machine.has_wall = true;
+    sb_ledger_begin(l, &a);
+    const uint64_t before = machine.now_ns;
+    pass(100000000, 40, 200000000, 600000000); /* three quarters of the time are others' */
+    const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
+    sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
+                                        .end_ns = machine.now_ns,
+                                        .n_threads = 2,
+                                        .n_part = 1,
+                                        .parts = &part});
+    const sb_energy e = sb_ledger_end(l, &a);
+    assert_int_equal(e.energy_uj, 1000000);
+    assert_int_equal(e.share_ns, 25000000);
+    assert_int_equal(sb_wall_apply(&e.wall, e.energy_uj, e.lo_uj, e.hi_uj, e.share_ns).uj,
+                     1357000 + 41234 * 25);
+    sb_ledger_close(l);
+}
+
+/* One stretch that no fit holds for, and there is no figure of the whole; also if it comes first.
+ * */
+static void a_fit_holds_for_all_or_not(void **unused)
+{
+    (void)unused;
+    for (int lost = -1; lost < 2; lost++) {
+        sb_ledger *l = open_ledger();
+        sb_ledger_account a;
+        machine.has_wall = machine.loses_wall = true;
+        sb_ledger_begin(l, &a);
+        for (int k = 0; k < 3; k++) {
+            const uint64_t before = machine.now_ns;
+            pass(SB_LEDGER_WINDOW_NS, 10, 1000000, 0);
+            if (k == 2 * lost) machine.n_lost++;
+            const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
+            sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
+                                                .end_ns = machine.now_ns,
+                                                .n_threads = 2,
+                                                .n_part = 1,
+                                                .parts = &part});
+        }
+        const sb_energy e = sb_ledger_end(l, &a);
+        assert_int_equal(e.wall.n, lost < 0 ? plug.n : 0);
+        assert_int_equal(e.source, lost < 0 ? SB_ENERGY_MEASURED : SB_ENERGY_ESTIMATED);
+        sb_ledger_close(l);
+    }
 }
 
 /* Two answers of the same work in the same steps. */
@@ -635,7 +770,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_joule_has_an_owner),
+        cmocka_unit_test(the_wall_is_never_more_than_its_fit),
         cmocka_unit_test(counting_at_both_ends_counts_the_crowd),
+        cmocka_unit_test(the_wall_adds_up),
+        cmocka_unit_test(others_pay_their_base),
+        cmocka_unit_test(a_fit_holds_for_all_or_not),
         cmocka_unit_test(same_work_same_part),
         cmocka_unit_test(slots_change_nothing),
         cmocka_unit_test(parts_of_time_add_up),
