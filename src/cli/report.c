@@ -17,7 +17,7 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-enum { HOURS = 24, KWH_PLACES = 12 };
+enum { HOURS = 24, KWH_PLACES = 12, WALL_DIGITS = 2 };
 
 void sb_report_deinit(sb_report *r)
 {
@@ -143,13 +143,18 @@ const char *sb_report_by_name(sb_report_by by)
 
 /* ---- cells ---- */
 
-void sb_report_kwh(int64_t uj, bool measured, char *out, size_t out_bytes)
+static void kwh_text(int64_t uj, int digits, const char *mark, char *out, size_t out_bytes)
 {
     char v[40];
     const wide pico = ((wide)(uint64_t)(uj > 0 ? uj : 0) * 5 + 9) / 18; /* 3.6e12 uJ a kWh */
     const int64_t whole = pico > (wide)INT64_MAX ? INT64_MAX : (int64_t)pico;
-    sb_decimal_text(sb_round_digits(whole, measured ? 3 : 1), KWH_PLACES, v, sizeof v);
-    (void)snprintf(out, out_bytes, "%s%s", measured ? "" : "~", v);
+    sb_decimal_text(sb_round_digits(whole, digits), KWH_PLACES, v, sizeof v);
+    (void)snprintf(out, out_bytes, "%s%s", mark, v);
+}
+
+void sb_report_kwh(int64_t uj, bool measured, char *out, size_t out_bytes)
+{
+    kwh_text(uj, measured ? 3 : 1, measured ? "" : "~", out, out_bytes);
 }
 
 static bool is_measured(const sb_report_row *row)
@@ -185,6 +190,20 @@ static bool has_unknown(const sb_report *r)
     return r->total.of[SB_SUM_UNKNOWN].energy_uj > 0;
 }
 
+static bool has_wall(const sb_report *r)
+{
+    return r->total.of[SB_REPORT_ALL].n_wall > 0;
+}
+
+/* Never a measurement: by a fit. */
+static void put_wall(const sb_sum *s, char *out)
+{
+    if (s->n_wall)
+        kwh_text(s->wall_uj, WALL_DIGITS, "~", out, SB_REPORT_CELL_BYTES);
+    else
+        (void)snprintf(out, SB_REPORT_CELL_BYTES, "-");
+}
+
 static void add_head(sb_report_cells *c, const char *text)
 {
     (void)snprintf(c->v[c->n++], SB_REPORT_CELL_BYTES, "%s", text);
@@ -206,6 +225,7 @@ void sb_report_heads(const sb_report *r, sb_report_cells *out)
     if (r->footprint.has_grid) add_head(out, sb_tr("g CO2e"));
     (void)snprintf(money, sizeof money, "%s", r->footprint.tariff.currency);
     if (r->footprint.has_tariff) add_head(out, money[0] ? money : sb_tr("cost"));
+    if (has_wall(r)) add_head(out, sb_tr("kWh at the wall"));
 }
 
 void sb_report_cells_of(const sb_report *r, const sb_report_row *row, sb_report_cells *out)
@@ -230,6 +250,7 @@ void sb_report_cells_of(const sb_report *r, const sb_report_row *row, sb_report_
         put_digits(row, sb_grid_ug(&r->footprint.grid, all->energy_uj), 6, out->v[out->n++]);
     if (r->footprint.has_tariff)
         put_digits(row, sb_tariff_nano(&r->footprint.tariff, all->energy_uj), 9, out->v[out->n++]);
+    if (has_wall(r)) put_wall(all, out->v[out->n++]);
 }
 
 const char *sb_report_note(const sb_report *r, int i, char *room, size_t room_bytes)
@@ -250,6 +271,15 @@ const char *sb_report_note(const sb_report *r, int i, char *room, size_t room_by
         sb_tariff_text(&f->tariff, 0, 1, text, sizeof text);
         from = strstr(text, "at ");
         (void)snprintf(room, room_bytes, "%s: %s", sb_tr("cost"), from ? from + 3 : text);
+        return room;
+    }
+    if (i == 1 + f->has_grid + f->has_tariff && has_wall(r)) {
+        (void)snprintf(
+            room, room_bytes,
+            sb_tr("At the wall: %lld of %lld answers, by a fit of the counters to a plug; "
+                  "estimated, beside the other columns and in none of them."),
+            (long long)r->total.of[SB_REPORT_ALL].n_wall,
+            (long long)r->total.of[SB_REPORT_ALL].n_answers);
         return room;
     }
     return NULL;
@@ -333,7 +363,7 @@ sb_status sb_report_csv(const sb_report *r, sb_buf *out, sb_error *err)
     const sb_footprint *f = &r->footprint;
     SB_TRY(sb_buf_addf(out, err,
                        "%s,answers,tokens_in,tokens_cached,tokens_out,energy_uj,measured_uj,"
-                       "estimated_uj,unknown_uj%s%s\n",
+                       "estimated_uj,unknown_uj%s%s,wall_answers,wall_uj\n",
                        sb_report_by_name(r->by), f->has_grid ? ",co2e_ug" : "",
                        f->has_tariff ? ",cost_nano,currency" : ""));
     for (size_t i = 0; i < r->n; i++) {
@@ -352,7 +382,8 @@ sb_status sb_report_csv(const sb_report *r, sb_buf *out, sb_error *err)
             SB_TRY(sb_buf_addf(out, err, ",%lld,%s",
                                (long long)sb_tariff_nano(&f->tariff, all->energy_uj),
                                f->tariff.currency));
-        SB_TRY(sb_buf_add(out, "\n", 1, err));
+        SB_TRY(
+            sb_buf_addf(out, err, ",%lld,%lld\n", (long long)all->n_wall, (long long)all->wall_uj));
     }
     return SB_OK;
 }
@@ -385,6 +416,10 @@ static json_t *row_object(const sb_report *r, const sb_report_row *row)
     sb_json_put(o, "measured", source_object(&row->of[SB_SUM_MEASURED]), &ok);
     sb_json_put(o, "estimated", source_object(&row->of[SB_SUM_ESTIMATED]), &ok);
     sb_json_put(o, "unknown", source_object(&row->of[SB_SUM_UNKNOWN]), &ok);
+    sb_json_put(o, "wall",
+                json_pack("{s:I, s:I}", "answers", (json_int_t)all->n_wall, "wall_uj",
+                          (json_int_t)all->wall_uj),
+                &ok);
     sb_footprint_put(&r->footprint, all->energy_uj, o, &ok);
     if (ok) return o;
     json_decref(o);

@@ -3,7 +3,8 @@
  *
  * Purpose     Adds up the hourly sums of the data base (store/sums.h) and shows them. Energy that
  *             was measured, that was estimated, and that nobody knows the source of, stand apart in
- *             every form. Whole microjoules in what programs read; people get the digits that are
+ *             every form, and what answers come to at the wall (energy/wall.h) is beside them.
+ *             Whole microjoules in what programs read; people get the digits that are
  *             known, and an estimate is marked by ~.
  * Days        Are UTC's: the sums are by the hour of UTC.
  * Ownership   sb_report owns its rows.
@@ -51,7 +52,7 @@ json_t *sb_report_json(const sb_report *r); /* NULL: no memory */
 
 /* ---- between report*.c ---- */
 
-enum { SB_REPORT_CELLS = 9, SB_REPORT_CELL_BYTES = SB_REPORT_LABEL_BYTES + 32 };
+enum { SB_REPORT_CELLS = 10, SB_REPORT_CELL_BYTES = SB_REPORT_LABEL_BYTES + 32 };
 typedef struct sb_report_cells {
     int n;
     char v[SB_REPORT_CELLS][SB_REPORT_CELL_BYTES];

@@ -31,7 +31,7 @@ enum { SB_SERVER_WORKERS = 2 };
 
 /* Sums of one owner, model and source that are not in the data base yet. */
 typedef struct sb_sum_held {
-    int64_t owner, n_answers, n_in, n_cached, n_out, energy_uj;
+    int64_t owner, n_answers, n_in, n_cached, n_out, energy_uj, n_wall, wall_uj;
     char model[SB_SUM_MODEL_BYTES + 1];
     sb_sum_source source;
 } sb_sum_held;

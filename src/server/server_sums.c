@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "energy/receipt_kind.h"
 #include "server/server_in.h"
 
 enum { WRITE_S = 5 };
@@ -39,6 +40,8 @@ static void write_all(sb_server *sv, const sb_sum_held *sums, int n)
                           .n_cached = sums[i].n_cached,
                           .n_out = sums[i].n_out,
                           .energy_uj = sums[i].energy_uj,
+                          .n_wall = sums[i].n_wall,
+                          .wall_uj = sums[i].wall_uj,
                           .model = {sums[i].model, strlen(sums[i].model)},
                           .source = sums[i].source};
         if (sb_sum_add(sv->db, sums[i].owner, &s, NULL) != SB_OK) break;
@@ -80,6 +83,15 @@ static int64_t known_uj(const sb_energy *e)
     return e->source != SB_ENERGY_UNAVAILABLE && e->energy_uj > 0 ? e->energy_uj : 0;
 }
 
+/* sign -1 takes it back. */
+static void add_energy(sb_sum_held *s, const sb_energy *e, int sign)
+{
+    const sb_wall w = sb_energy_wall(e);
+    s->energy_uj += sign * known_uj(e);
+    s->n_wall += sign * (int)w.known;
+    s->wall_uj = sb_add_capped(s->wall_uj, sign * w.uj);
+}
+
 void sb_server_sum(sb_server *sv, int64_t owner, const char *model, const sb_turn *t)
 {
     sb_sum_held full[SB_SUMS_HELD], key = {.owner = owner};
@@ -92,20 +104,24 @@ void sb_server_sum(sb_server *sv, int64_t owner, const char *model, const sb_tur
     s->n_in += (int64_t)t->prompt_ids.n;
     s->n_cached += t->n_cached;
     s->n_out += (int64_t)t->ids.n;
-    s->energy_uj += known_uj(&t->energy);
+    add_energy(s, &t->energy, 1);
     if (n == 0 && sb_now_ns() - sv->sums_ns > UINT64_C(1000000000) * WRITE_S) n = take(sv, full);
     (void)pthread_mutex_unlock(&sv->runs_lock);
     write_all(sv, full, n);
 }
 
-static void add_energy(sb_server *sv, sb_sum_held *key, sb_energy_source source, int64_t uj)
+/* was, now: may be NULL. */
+static void correct(sb_server *sv, sb_sum_held *key, sb_energy_source source, const sb_energy *was,
+                    const sb_energy *now)
 {
     sb_sum_held full[SB_SUMS_HELD];
     int n = 0;
-    if (uj == 0) return;
+    if ((!was || known_uj(was) == 0) && (!now || known_uj(now) == 0)) return;
     key->source = (sb_sum_source)source;
     (void)pthread_mutex_lock(&sv->runs_lock);
-    row_of(sv, key, full, &n)->energy_uj += uj;
+    sb_sum_held *s = row_of(sv, key, full, &n);
+    if (was) add_energy(s, was, -1);
+    if (now) add_energy(s, now, 1);
     (void)pthread_mutex_unlock(&sv->runs_lock);
     write_all(sv, full, n); /* nothing, unless 64 owners and models took part */
 }
@@ -118,11 +134,11 @@ void sb_server_sum_settled(void *ctx, int64_t owner, const char *model, const sb
     copy_name(key.model, model);
     sb_budget_settle(sv->budgets, owner, known_uj(now) - known_uj(was), sb_db_now_ms() / 1000);
     if (was->source == now->source) {
-        add_energy(sv, &key, now->source, known_uj(now) - known_uj(was));
+        correct(sv, &key, now->source, was, now);
         return;
     }
-    add_energy(sv, &key, was->source, -known_uj(was));
-    add_energy(sv, &key, now->source, known_uj(now));
+    correct(sv, &key, was->source, was, NULL);
+    correct(sv, &key, now->source, NULL, now);
 }
 
 void sb_server_sum_flush(sb_server *sv)

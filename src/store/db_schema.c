@@ -81,7 +81,10 @@ static const char *const steps[] = {
     " FROM sum;"
     "DROP TABLE sum;"
     "ALTER TABLE sum_new RENAME TO sum;"
-    "CREATE INDEX sum_by_hour ON sum(hour);"};
+    "CREATE INDEX sum_by_hour ON sum(hour);",
+
+    "ALTER TABLE sum ADD COLUMN n_wall INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sum ADD COLUMN wall_uj INTEGER NOT NULL DEFAULT 0;"};
 
 const int sb_schema_version = (int)SB_ARRAY_LEN(steps);
 

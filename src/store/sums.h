@@ -3,7 +3,7 @@
  *
  * Purpose     The day's chart, the quotas and the reports; no text but the model's name. Rows stay
  *             when a conversation is deleted. What was measured and what was estimated is never
- *             one row.
+ *             one row, and what it comes to at the wall is beside it, never in it.
  * Units       An hour is the count of whole hours since 1970 in UTC; the reader groups them into
  *             its own days.
  * Threads, ownership, errors as in db.h. */
@@ -27,7 +27,8 @@ typedef struct sb_sum {
     int64_t hour;
     int64_t n_answers, n_in, n_cached, n_out; /* n_cached of n_in came from the cache */
     int64_t energy_uj;
-    sb_str model; /* "": not known, or of several */
+    int64_t n_wall, wall_uj; /* answers with a figure at the wall, and those figures' sum */
+    sb_str model;            /* "": not known, or of several */
     sb_sum_source source;
 } sb_sum;
 typedef sb_status (*sb_sum_row)(void *ctx, const sb_sum *s, sb_error *err);
@@ -36,8 +37,8 @@ typedef sb_status (*sb_sum_part)(void *ctx, sb_owner owner, const sb_sum *s, sb_
 int64_t sb_sum_hour(int64_t now_ms);
 /* Adds the counts and the energy of s, up to the largest number. */
 void sb_sum_join(sb_sum *sum, const sb_sum *s);
-/* Adds s to the hour, model and source it names. Energy may be below 0, a correction; the sum is
- * not. Counts are >= 0, the name is UTF-8 of at most
+/* Adds s to the hour, model and source it names. Energy, and what is at the wall, may be below 0, a
+ * correction; the sum is not. Counts are >= 0, the name is UTF-8 of at most
  * SB_SUM_MODEL_BYTES (SB_INVALID); sums stop at the largest number. */
 sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err) SB_MUST_USE;
 /* Hours from <= hour < to that have something, in order; models and sources as one. */

@@ -109,7 +109,8 @@ def sums(home, rows):
     db = sqlite3.connect(os.path.join(home, "sobre.db"))
     with db:
         db.execute("DELETE FROM sum")
-        db.executemany("INSERT INTO sum VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.executemany("INSERT INTO sum VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                       [r if len(r) == 11 else (*r, 0, 0) for r in rows])
     db.close()
 
 
@@ -263,6 +264,7 @@ def calibrate(room, model):
     case("the wall is a line over the counters", p.returncode == 0 and 1000 <= r["wall_slope_permille"] <= 2000 and
          10000 <= r["wall_base_milliwatts"] <= 30000, (out, err))
     kept = json.load(open(os.path.join(home, "calibration.json")))
+    case("it says which counters the wall was fitted to", kept["meter"] == "RAPL package, 1 counter", kept)
     case("the file is JSON and the same", all(r[k] == v for k, v in kept.items() if k != "version"), kept)
     ask = ("run", "-m", model, "--raw", "-n", "40", "--seed", "1", "--json", "x")
     bare = os.path.join(room, "bare")

@@ -292,6 +292,31 @@ static void sums_keep_models_and_sources_apart(void **state)
     assert_int_equal(sb_sum_add(r->db, 1, &s, NULL), SB_INVALID);
 }
 
+/* What is at the wall is added and corrected as energy is, and never a part of it. */
+static void sums_at_the_wall_are_beside(void **state)
+{
+    room *r = *state;
+    sb_sum total = {0};
+    room_open(r);
+    sb_sum s = {.hour = 10, .n_answers = 1, .energy_uj = 100, .n_wall = 1, .wall_uj = 170};
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    s.n_wall = s.wall_uj = 0; // without a fit
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    OK(sb_sum_total(r->db, 1, 0, 100, &total, WHY));
+    assert_true(total.energy_uj == 300 && total.n_wall == 2 && total.wall_uj == 340);
+    s.n_answers = s.energy_uj = 0;
+    s.n_wall = -1;
+    s.wall_uj = -200;
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    OK(sb_sum_total(r->db, 1, 0, 100, &total, WHY));
+    assert_true(total.energy_uj == 300 && total.n_wall == 1 && total.wall_uj == 140);
+    OK(sb_sum_add(r->db, 1, &s, WHY));
+    OK(sb_sum_add(r->db, 2, &s, WHY));
+    OK(sb_sum_total(r->db, SB_OWNER_ALL, 0, 100, &total, WHY));
+    assert_true(total.energy_uj == 300 && total.n_wall == 0 && total.wall_uj == 0);
+}
+
 /* A file of schema 4: its sums become sums of no model and unknown source. */
 static void sums_of_before_stay(void **state)
 {
@@ -424,6 +449,7 @@ int main(void)
                                        CASE(sums_add_up_by_hour_and_owner),
                                        CASE(sums_keep_models_and_sources_apart),
                                        CASE(sums_of_before_stay),
+                                       CASE(sums_at_the_wall_are_beside),
                                        CASE(responses_chain_after_a_restart),
                                        CASE(a_chain_has_an_end),
                                        CASE(a_clock_that_jumps_expires_little)};

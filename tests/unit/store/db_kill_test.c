@@ -229,12 +229,15 @@ static int watch(sqlite3 *sq, char **why, const struct sqlite3_api_routines *api
 static void make_old(room *r, int version, int n_messages)
 {
     static const char *const undo[] = {
-        "", "DROP TABLE response; DROP TABLE sum; DROP TABLE key; PRAGMA user_version = 1;",
+        "",
+        "DROP TABLE response; DROP TABLE sum; DROP TABLE key; PRAGMA user_version = 1;",
         OLD_SUM "DROP TABLE key; PRAGMA user_version = 2;",
         OLD_SUM "ALTER TABLE key DROP COLUMN day_cost_nano; "
                 "ALTER TABLE key DROP COLUMN day_co2e_ug; ALTER TABLE key DROP COLUMN day_uj; "
                 "PRAGMA user_version = 3;",
-        OLD_SUM "PRAGMA user_version = 4;"};
+        OLD_SUM "PRAGMA user_version = 4;",
+        "ALTER TABLE sum DROP COLUMN wall_uj; ALTER TABLE sum DROP COLUMN n_wall; "
+        "INSERT INTO sum VALUES(0, 10, '', 0, 1, 2, 0, 3, 400); PRAGMA user_version = 5;"};
     char command[160], id[SB_DB_ID_BYTES];
     snprintf(command, sizeof command, "rm -rf %s", r->home);
     assert_int_equal(system(command), 0);

@@ -108,7 +108,7 @@ static void others_and_newer_schemas_are_refused(void **state)
     assert_int_equal(sqlite3_open(r->file, &sq), SQLITE_OK);
     assert_int_equal(sqlite3_exec(sq, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(sq);
-    refuse(r, SB_UNSUPPORTED, "schema 99, and this program knows up to 5");
+    refuse(r, SB_UNSUPPORTED, "schema 99, and this program knows up to 6");
     assert_int_equal(sqlite3_open(r->file, &sq), SQLITE_OK);
     assert_int_equal(sqlite3_exec(sq, "PRAGMA user_version = 0", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(sq);
