@@ -14,6 +14,7 @@ const ASK_AT_MOST = 30; // a tick is closed within seconds
 /* As many digits as a figure of this kind has (receipt_kind.h). */
 const DIGITS = { meter: 3, calibrated: 2 };
 const digitsOf = (receipt) => DIGITS[receipt.source.kind] || 1;
+const range = ([lo, hi], most) => t("energyRange", { lo: joules(lo, most), hi: joules(hi, most) });
 
 /* What a figure is called follows from its kind alone. */
 function amount(receipt) {
@@ -38,13 +39,20 @@ const told = (words) => h("span", { lang: "en" }, words);
 function energyRows(receipt) {
   const { source, u95_uj: u95, split_range_uj: split, estimated_uj: guessed } = receipt;
   const most = digitsOf(receipt);
-  const range = ([lo, hi]) => t("energyRange", { lo: joules(lo, most), hi: joules(hi, most) });
   return [
-    ["receiptRange", range(u95)],
+    ["receiptRange", range(u95, most)],
     source.kind === "meter" && guessed > 0 && ["receiptGuessed", joules(guessed, 1)],
-    ["receiptSplit", range(split)],
+    ["receiptSplit", range(split, most)],
     ["receiptBeside", digits(receipt.concurrency_mean, 2)],
   ];
+}
+
+/* The same answer at the wall: beside its energy, and never a measurement. */
+function wallRow({ wall }) {
+  if (!wall) return false;
+  const most = DIGITS.calibrated;
+  return ["receiptWall", t("wall", { j: joules(wall.wall_uj, most), range: range(wall.u95_uj, most), n: count(wall.loads),
+                                     error: digits(wall.mean_error_permille / 10, 2) })];
 }
 
 function footprintRows({ co2e, cost, ...receipt }) {
@@ -66,7 +74,7 @@ function facts(receipt) {
     ...(uj === null ? [] : energyRows(receipt)),
     ["tokensHead", t("receiptTokensOf", { in: count(tokens.in), cached: count(tokens.cached), out: count(tokens.out) })],
     source.excludes.length > 0 && ["receiptExcludes", told(source.excludes.join(", "))],
-    ...(uj === null ? [] : footprintRows(receipt)),
+    ...(uj === null ? [] : [wallRow(receipt), ...footprintRows(receipt)]),
     ["receiptState", t(receipt.settled ? "receiptSettled" : "receiptProvisional")],
     ["receiptTime", moment(new Date(receipt.time))],
     receipt.settled && ["receiptKey", h("code", null, receipt.key_id)],
