@@ -462,6 +462,7 @@ static void add_part(sb_ledger_account *a, const sb_work_part *p, uint64_t pj, u
     const uint64_t new_pj = pj - again_pj;
     a->open.recompute_pj += again_pj;
     *(p->n_decode || p->n_rejected ? &a->open.decode_pj : &a->open.prefill_pj) += new_pj;
+    a->sum.n_rejected_tok += p->n_rejected;
     a->open.rule[0] += n_tok;
     a->open.rule[1] += step_ns;
     a->open.rule[2] = 1;

@@ -484,6 +484,7 @@ void sb_energy_add(sb_energy *sum, const sb_energy *e)
     sum->lo_uj = sb_add_capped(sum->lo_uj, e->lo_uj);
     sum->hi_uj = sb_add_capped(sum->hi_uj, e->hi_uj);
     sum->prefill_uj = sb_add_capped(sum->prefill_uj, e->prefill_uj);
+    sum->n_rejected_tok = sb_add_capped(sum->n_rejected_tok, e->n_rejected_tok);
     sum->recompute_uj = sb_add_capped(sum->recompute_uj, e->recompute_uj);
     sum->estimated_uj = sb_add_capped(sum->estimated_uj, e->estimated_uj);
     sum->split_lo_uj = sb_add_capped(sum->split_lo_uj, e->split_lo_uj);

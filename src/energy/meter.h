@@ -37,6 +37,7 @@ typedef struct sb_energy {
     uint64_t duration_ns, cpu_ns;     /* wall and process CPU time of the stretch */
     int64_t estimated_uj;             /* part that no meter counted: all of an estimate */
     int64_t recompute_uj;             /* part spent on tokens computed again */
+    int64_t n_rejected_tok;           /* guessed tokens that were computed and thrown away */
     int64_t split_lo_uj, split_hi_uj; /* what other rules of splitting would have given */
     double concurrency; /* answers that shared its steps, mean over its time; 0: none */
     bool settled;       /* false: its last stretch is still open, and guessed */

@@ -166,6 +166,7 @@ static void put_energy(json_t *o, const sb_energy *e, const sb_receipt_facts *f,
 {
     sb_canon_put(o, "energy_uj", json_integer(e->energy_uj), ok);
     sb_canon_put(o, "estimated_uj", json_integer(f->estimated_uj), ok);
+    if (f->avoided_uj > 0) sb_canon_put(o, "avoided_uj", json_integer(f->avoided_uj), ok);
     sb_canon_put(o, "u95_uj", pair(e->lo_uj, e->hi_uj), ok);
     sb_canon_put(o, "split_range_uj", pair(e->split_lo_uj, e->split_hi_uj), ok);
     sb_canon_put(o, "parts", parts_of(e), ok);
@@ -194,8 +195,9 @@ sb_status sb_receipt_new(json_t **out, const sb_energy *e, const sb_receipt_fact
     sb_canon_put(o, "accounting", json_string(f->marginal ? "marginal" : "full"), &ok);
     sb_canon_put(o, "concurrency_mean", sb_canon_milli((int64_t)(mean * 1e3 + 0.5)), &ok);
     sb_canon_put(o, "tokens",
-                 json_pack("{s:I, s:I, s:I}", "in", (json_int_t)f->n_in, "cached",
-                           (json_int_t)f->n_cached, "out", (json_int_t)f->n_out),
+                 json_pack("{s:I, s:I, s:I, s:I}", "in", (json_int_t)f->n_in, "cached",
+                           (json_int_t)f->n_cached, "out", (json_int_t)f->n_out, "rejected",
+                           (json_int_t)e->n_rejected_tok),
                  &ok);
     if (!ok) {
         json_decref(o);

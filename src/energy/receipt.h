@@ -12,12 +12,13 @@
  *             concurrency_mean, energy_uj, estimated_uj (part that no meter counted), format, id,
  *             model, parts{prefill, decode, recompute} and split_range_uj [lo, hi] in microjoules,
  *             settled, source{kind, label, meter, method, scope, excludes}, time (RFC 3339),
- *             tokens{in, cached, out}, u95_uj [lo, hi], and wall when a fit to a plug holds
- *             (wall.h): basis, kind, label, wall_uj, u95_uj [lo, hi] and what they follow from:
- *             base_mw, slope_permille, loads, mean_error_permille, worst_error_permille, share_ns.
- *             A settled one also has prev_hash (the ledger's line before it, "" when there is no
- *             ledger), hash: SHA-256 of the object without hash and sig, key_id, and sig: Ed25519
- *             over the object without sig.
+ *             tokens{in, cached, out, rejected (guesses that were wrong)}, u95_uj [lo, hi],
+ *             avoided_uj (estimate of what cached tokens spared; in no sum), and wall when a fit to
+ *             a plug holds (wall.h): basis, kind, label, wall_uj, u95_uj [lo, hi] and what they
+ *             follow from: base_mw, slope_permille, loads, mean_error_permille,
+ *             worst_error_permille, share_ns. A settled one also has prev_hash (the ledger's line
+ *             before it, "" when there is no ledger), hash: SHA-256 of the object without hash and
+ *             sig, key_id, and sig: Ed25519 over the object without sig.
  * Ownership   A json_t that comes out is the caller's.
  * Errors      SB_CORRUPT (a receipt that does not hold), SB_NO_MEMORY, SB_LIMIT. */
 #ifndef SB_ENERGY_RECEIPT_H
@@ -35,6 +36,7 @@ typedef struct sb_receipt_facts {
     int64_t time_ms; /* since 1970, when the answer ended; 0: now */
     int64_t n_in, n_cached, n_out;
     int64_t estimated_uj;    /* part of the energy that no meter counted */
+    int64_t avoided_uj;      /* what computing the cached tokens might have taken; 0: not known */
     bool marginal;           /* idle power stays idle even while answers run */
     const sb_grid *grid;     /* or NULL */
     const sb_tariff *tariff; /* or NULL */

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "energy/ledger_log.h"
 #include "energy/receipt_key.h"
+#include "server/spared.h"
 
 /* Receipts have about 1 200 bytes, and most requests one choice; what is more takes memory of its
  * own. */
@@ -56,6 +57,8 @@ struct sb_receipts {
     uint64_t n; /* so far; the newest is ring[(n - 1) % SB_MAX_RECEIPTS] */
     size_t n_pending;
     atomic_bool searching; /* the log, for an old one */
+    atomic_bool failing;   /* the log took no line the last time */
+    sb_spared spared;
     kept *ring;
 };
 
@@ -152,9 +155,12 @@ void sb_receipts_set_ledger(sb_receipts *r,
 
 void sb_receipts_on_tick(void *receipts, const sb_tick *t)
 {
-    const sb_receipts *r = receipts;
-    if (r->log && sb_ledger_log_tick(r->log, t, NULL) != SB_OK)
-        return; /* lost, as the next tick says: its receipts stand beside the log's ticks */
+    sb_receipts *r = receipts;
+    sb_error err;
+    if (!r->log) return;
+    const bool failed = sb_ledger_log_tick(r->log, t, &err) != SB_OK; /* lost: the next tick says */
+    if (failed != atomic_exchange(&r->failing, failed) && r->o.on_log)
+        r->o.on_log(r->o.ctx, failed ? &err : NULL);
 }
 
 /* ---- making a receipt; with the lock held ---- */
@@ -179,6 +185,7 @@ static sb_receipt_facts facts_of(const sb_receipts *r, const kept *k)
                               .n_in = k->p->n_in,
                               .n_cached = k->p->n_cached,
                               .n_out = k->p->n_out,
+                              .avoided_uj = sb_spared_uj(&r->spared, k->p->model, k->p->n_cached),
                               .marginal = r->o.marginal,
                               .grid = k->p->has_grid ? &k->p->grid : NULL,
                               .tariff = r->o.tariff};
@@ -219,8 +226,18 @@ static sb_status make(sb_receipts *r, const kept *k, bool settled, json_t **out,
     return make_alone(r, k, e, true, out, err); /* the disk is full: it is not in the ledger */
 }
 
+/* What this answer's prompt tells of later ones. */
+static void learn(sb_receipts *r, const pending *p)
+{
+    int64_t uj = 0;
+    for (size_t i = 0; i < p->n; i++)
+        uj = sb_add_capped(uj, p->choices[i].energy.prefill_uj);
+    sb_spared_learn(&r->spared, p->model, uj, p->n_in - p->n_cached);
+}
+
 static void settle(sb_receipts *r, kept *k)
 {
+    learn(r, k->p);
     json_t *receipt = NULL;
     sb_buf text;
     sb_buf_init(&text, SB_MAX_RECEIPT_BYTES, "receipt");

@@ -32,6 +32,9 @@ typedef struct sb_receipts_opts {
      * calls neither. May be NULL. */
     void (*on_settled)(void *ctx, int64_t key, const char *model, const sb_energy *was,
                        const sb_energy *now);
+    /* Told when the log takes no more lines, and with NULL when it does again; calls nothing here
+     * and not the ledger. May be NULL. */
+    void (*on_log)(void *ctx, const sb_error *why);
     void *ctx;
 } sb_receipts_opts;
 

@@ -13,6 +13,19 @@
 
 enum { MIN_POLL_NS = 1000000000, SETTLE_US = 150000 /* a tick, and some */, AGAIN_S = 1 };
 
+static void journal_log(sb_server *sv, const char *event, const char *why)
+{
+    sb_journal_line l;
+    sb_journal_begin(&l, event);
+    if (why) sb_journal_text(&l, "why", (sb_str){why, strlen(why)});
+    sb_journal_end(sv->journal, &l);
+}
+
+static void on_log(void *ctx, const sb_error *why)
+{
+    journal_log(ctx, why ? "ledger-stopped" : "ledger-goes-on", why ? why->msg : NULL);
+}
+
 static sb_status open_receipts(sb_server *sv, sb_error *err)
 {
     sb_error note;
@@ -21,14 +34,10 @@ static sb_status open_receipts(sb_server *sv, sb_error *err)
                                 .grid = sv->grid,
                                 .tariff = sv->o.tariff,
                                 .on_settled = sb_server_sum_settled,
+                                .on_log = on_log,
                                 .ctx = sv};
     SB_TRY(sb_receipts_open(&sv->receipts, &o, &note, err));
-    if (note.msg[0]) {
-        sb_journal_line l;
-        sb_journal_begin(&l, "no-ledger");
-        sb_journal_text(&l, "why", (sb_str){note.msg, strlen(note.msg)});
-        sb_journal_end(sv->journal, &l);
-    }
+    if (note.msg[0]) journal_log(sv, "no-ledger", note.msg);
     return SB_OK;
 }
 

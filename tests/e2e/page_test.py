@@ -551,7 +551,8 @@ def provisional_receipt(page, told):
     asked = []
     first = {k: v for k, v in told.items() if k not in ("hash", "key_id", "sig", "prev_hash")}
     first.update(settled=False, source={**told["source"], "excludes": ["memory", "disks"]})
-    more = {"co2e": {"mg": 0.0123, "g_per_kwh": 56, "zone": "FR", "year": 2023, "kind": "average", "source": "some table",
+    more = {"avoided_uj": 2345678, "tokens": {**told["tokens"], "rejected": 7},
+            "co2e": {"mg": 0.0123, "g_per_kwh": 56, "zone": "FR", "year": 2023, "kind": "average", "source": "some table",
                      "note": "the file is old"},
             "cost": {"amount": "0.000000420", "currency": "EUR", "per_kwh": "0.250000000"},
             "wall": {"base_mw": 30000, "basis": "at the wall", "kind": "calibrated", "label": "estimated", "loads": 18, "share_ns": 1,
@@ -573,6 +574,7 @@ def provisional_receipt(page, told):
     case("it is asked for again until it is settled", len(asked) == 2 and "settled and signed" in text, text)
     case("the grid and the cost stand apart, each with its source", all(w in text for w in (
         "0.01 mg CO\u2082e at 56 g/kWh", "FR, 2023, average; some table; the file is old", "0.0000004 EUR at 0.25 EUR/kWh")), text)
+    case("what was guessed in vain and what the cache spared", "7 guessed in vain" in text and "about 2\u00a0J, estimated; in no sum" in text, text)
     case("the wall is a line of its own, with two digits, and no measurement", "At the wall\nabout 31\u00a0J (between 26\u00a0J and 36\u00a0J), "
          "estimated by a fit of 18 loads against a plug, mean error 2.1 %" in text, text)
     page.keyboard.press("Escape")

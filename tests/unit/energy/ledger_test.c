@@ -733,6 +733,21 @@ static void the_meter_hears_of_every_byte(void **unused)
     sb_ledger_close(l);
 }
 
+static void wrong_guesses_are_told(void **unused)
+{
+    (void)unused;
+    sb_ledger *l = open_ledger();
+    sb_ledger_account a;
+    sb_ledger_begin(l, &a);
+    const sb_work_part part = {.owner = a.owner, .n_decode = 2, .n_rejected = 3, .n_ops = 1000};
+    const sb_work_record r = {
+        .begin_ns = 1000, .end_ns = 2000, .dense_bytes = 500, .n_part = 1, .parts = &part};
+    sb_ledger_step(l, &r);
+    sb_ledger_step(l, &r);
+    assert_int_equal(sb_ledger_end(l, &a).n_rejected_tok, 6);
+    sb_ledger_close(l);
+}
+
 static void a_step_costs_little(void **unused)
 {
     (void)unused;
@@ -785,6 +800,7 @@ int main(void)
         cmocka_unit_test(a_provisional_receipt_settles),
         cmocka_unit_test(too_many_ends_in_one_tick),
         cmocka_unit_test(the_meter_hears_of_every_byte),
+        cmocka_unit_test(wrong_guesses_are_told),
         cmocka_unit_test(a_step_costs_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,7 +139,8 @@ static void fields(void **state)
         "not "
         "power supply, "
         "fans\"},\"split_range_uj\":[40000000,42000000],\"time\":\"2025-11-27T08:00:00Z\","
-        "\"tokens\":{\"cached\":2,\"in\":5,\"out\":9},\"u95_uj\":[33000000,51000000]}");
+        "\"tokens\":{\"cached\":2,\"in\":5,\"out\":9,\"rejected\":0},\"u95_uj\":[33000000,51000000]"
+        "}");
     sb_buf_deinit(&b);
     json_decref(r);
 }

@@ -12,8 +12,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,13 +29,23 @@ typedef struct house {
     sb_receipts *r;
     sb_grid_watch *grid; /* or NULL */
     sb_error note;
+    int n_stopped, n_goes_on; /* what was told of the log */
+    char why[SB_ERROR_MSG_BYTES];
 } house;
+
+static void on_log(void *ctx, const sb_error *why)
+{
+    house *h = ctx;
+    if (why) (void)snprintf(h->why, sizeof h->why, "%s", why->msg);
+    *(why ? &h->n_stopped : &h->n_goes_on) += 1;
+}
 
 static void open_house(house *h)
 {
     const sb_meter_roots roots = {.sysfs = h->home};
     assert_int_equal(sb_meter_open(&h->meter, &roots, NULL), SB_OK);
-    const sb_receipts_opts o = {.home = h->home, .meter = h->meter, .grid = h->grid};
+    const sb_receipts_opts o = {
+        .home = h->home, .meter = h->meter, .grid = h->grid, .on_log = on_log, .ctx = h};
     assert_int_equal(sb_receipts_open(&h->r, &o, &h->note, NULL), SB_OK);
 }
 
@@ -364,6 +376,60 @@ static void grams_by_the_factor_in_force(void **state)
     end(&h);
 }
 
+/* Who finds a prefix is told what it spared, by what such tokens cost; the sum is its own. */
+static void kept_tokens_tell_what_they_spared(void **state)
+{
+    (void)state;
+    house h;
+    begin(&h);
+    sb_energy e = energy(9000, true);
+    e.prefill_uj = 4000;
+    e.n_rejected_tok = 3;
+    sb_receipts_answer a = {.key = 5,
+                            .id = {"first", 5},
+                            .model = {"tiny", 4},
+                            .n_in = 40,
+                            .n_out = 2,
+                            .energies = &e,
+                            .n_choices = 1};
+    sb_receipts_end(h.r, &a);
+    a.id = (sb_str){"second", 6};
+    a.n_in = 43;
+    a.n_cached = 40;
+    sb_receipts_end(h.r, &a);
+    json_t *first = find(&h, "first", 5), *second = find(&h, "second", 5);
+    assert_null(json_object_get(first, "avoided_uj"));
+    assert_int_equal(json_integer_value(json_object_get(second, "avoided_uj")), 4000);
+    assert_int_equal(json_integer_value(json_object_get(second, "energy_uj")), 9000);
+    const json_t *tokens = json_object_get(second, "tokens");
+    assert_int_equal(json_integer_value(json_object_get(tokens, "rejected")), 3);
+    json_decref(first);
+    json_decref(second);
+    end(&h);
+}
+
+static void a_log_that_stops_is_told_once(void **state)
+{
+    (void)state;
+    house h;
+    begin(&h);
+    struct rlimit old;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    tick(&h, 1, 100);
+    assert_int_equal(h.n_stopped, 0);
+    const struct rlimit none = {1, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    tick(&h, 1, 100);
+    tick(&h, 1, 100);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_true(h.n_stopped == 1 && h.n_goes_on == 0 && strstr(h.why, "energy ledger"));
+    tick(&h, 1, 100);
+    tick(&h, 1, 100);
+    assert_true(h.n_stopped == 1 && h.n_goes_on == 1);
+    end(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +441,8 @@ int main(void)
         cmocka_unit_test(old_ones_are_read),
         cmocka_unit_test(one_search_at_a_time),
         cmocka_unit_test(no_log_no_chain),
+        cmocka_unit_test(kept_tokens_tell_what_they_spared),
+        cmocka_unit_test(a_log_that_stops_is_told_once),
         cmocka_unit_test(grams_by_the_factor_in_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
