@@ -2,10 +2,10 @@
  * counters.c - the arithmetic of energy counters: differences, wraps, what is lost, what is twice.
  *
  * A reading is lost, never guessed, when the counter could have wrapped unseen, asks for more watts
- * than a package can draw, cannot be read, or stood still although a package always draws
- * something. Dies of one socket may show the socket's one counter each: such copies agree in every
- * reading to the last digit, which two real counters do not, so a die counts from the first reading
- * in which it differs.
+ * than a package can draw, cannot be read (and the next one, which brings what came meanwhile), or
+ * stood still although a package always draws something. Dies of one socket may show the socket's
+ * one counter each: such copies agree in every reading to the last digit, which two real counters
+ * do not, so a die counts from the first reading in which it differs.
  *
  * A sensor of watts is made a counter: the mean of two readings times the time between them, in
  * integers, the rest carried. Between readings further apart than SB_MAX_POWER_GAP_S nobody knows
@@ -145,8 +145,10 @@ bool sb_counter_stands_still(const sb_counters *c, const sb_counter *z)
 static bool advance(const sb_counters *c, sb_counter *z)
 {
     uint64_t now_uj = 0, now_ns = 0;
+    const bool missed = z->missed;
     z->tick_uj = 0;
-    if (!read_at(c, z, &now_uj, &now_ns)) return false;
+    z->missed = !read_at(c, z, &now_uj, &now_ns);
+    if (z->missed) return false;
     const uint64_t dt_ns = now_ns > z->prev_ns ? now_ns - z->prev_ns : 0;
     const bool ok = plausible(c, z, now_uj, dt_ns);
     const uint64_t d = ok ? since(z, now_uj) : 0;
@@ -156,7 +158,7 @@ static bool advance(const sb_counters *c, sb_counter *z)
     if (!ok || stuck(c, z)) return false;
     z->tick_uj = d;
     if (d) z->moved = true;
-    return true;
+    return !missed; /* else some of it belongs to a tick that is closed */
 }
 
 /* Whether the sensor has stood still longer than a live one would under such a load. */

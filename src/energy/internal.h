@@ -48,7 +48,7 @@ typedef struct sb_counter {
     uint64_t range_uj;                /* it turns over after so many; 0: never */
     uint64_t prev_uj, prev_ns;        /* last reading */
     uint64_t still_ns;                /* how long it has not moved */
-    bool moved;                       /* ever */
+    bool moved, missed;               /* ever; when it was read last */
     int mirror_of; /* counter of the same socket it has equalled in every reading, or -1 */
     uint64_t tick_uj;
     uint64_t asked_ns; /* when it was last read, not remembered */

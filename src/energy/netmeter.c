@@ -17,7 +17,7 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-enum { MAX_NET = 8, MAX_DIGITS = 20, MAX_TENS = 60 };
+enum { MAX_DIGITS = 20, MAX_TENS = 60 };
 
 /* Digits with a point somewhere, as one whole number; *tens: the power of ten it is off by. */
 static const char *read_mantissa(const char *p, const char *end, wide *out, int *tens)
@@ -263,8 +263,8 @@ const char *sb_net_name(sb_net_kind k)
 /* Where each counter of a source is asked. */
 typedef struct net {
     const sb_meter_fetch *fetch;
-    char url[MAX_NET][SB_MAX_URL_BYTES];
-    sb_net_kind kind[MAX_NET];
+    char url[SB_MAX_METER_URLS][SB_MAX_URL_BYTES];
+    sb_net_kind kind[SB_MAX_METER_URLS];
     char *text; /* SB_MAX_METER_TEXT_BYTES */
 } net;
 
@@ -293,22 +293,26 @@ static bool read_net(const sb_counters *c, const sb_counter *z, uint64_t *out)
     return z->watts ? r.has_power : r.has_total;
 }
 
-/* Finds what answers at an address; one without a path is asked at the paths of every kind. */
-static bool find(net *x, const char *url, char *out, sb_net_reading *r)
+bool sb_net_address(const char *url, size_t i, char *out, size_t out_bytes)
 {
-    static const char *const paths[] = {"/rpc/Switch.GetStatus?id=0", "/cm?cmnd=Status%2010",
-                                        "/meter/0", "/metrics"};
+    static const char *const paths[SB_NET_PATHS] = {"/rpc/Switch.GetStatus?id=0",
+                                                    "/cm?cmnd=Status%2010", "/meter/0", "/metrics"};
     const char *host = strstr(url, "://");
     const char *scheme = host ? "" : "http://";
     host = host ? host + 3 : url;
     const bool bare = !host[strcspn(host, "/")] || !host[strcspn(host, "/") + 1];
-    const int n_base =
-        bare ? (int)(strlen(url) - (url[0] && url[strlen(url) - 1] == '/')) : (int)strlen(url);
-    for (size_t i = 0; i < (bare ? SB_ARRAY_LEN(paths) : 1); i++) {
-        const int n =
-            snprintf(out, SB_MAX_URL_BYTES, "%s%.*s%s", scheme, n_base, url, bare ? paths[i] : "");
-        if (n > 0 && n < SB_MAX_URL_BYTES && ask(x, out, r)) return true;
-    }
+    if (i >= (bare ? SB_NET_PATHS : 1)) return false;
+    const size_t n_url = strlen(url), n_base = n_url - (bare && url[0] && url[n_url - 1] == '/');
+    const int n = snprintf(out, out_bytes, "%s%.*s%s", scheme, n_base < out_bytes ? (int)n_base : 0,
+                           url, bare ? paths[i] : "");
+    return n_base < out_bytes && n > 0 && (size_t)n < out_bytes;
+}
+
+/* Finds what answers at an address. */
+static bool find(net *x, const char *url, char *out, sb_net_reading *r)
+{
+    for (size_t i = 0; i < SB_NET_PATHS; i++)
+        if (sb_net_address(url, i, out, SB_MAX_URL_BYTES) && ask(x, out, r)) return true;
     return false;
 }
 
@@ -356,7 +360,7 @@ static void open_net(sb_counters *c, sb_look *l, sb_meter_kind kind)
     x->fetch = roots->fetch;
     x->text = sb_calloc(1, SB_MAX_METER_TEXT_BYTES);
     c->no_memory = !x->text;
-    for (size_t i = 0; x->text && i < roots->n_urls && c->n < MAX_NET; i++)
+    for (size_t i = 0; x->text && i < roots->n_urls && c->n < SB_MAX_METER_URLS; i++)
         add(c, l, x, roots->urls[i]);
     if (c->n > 0 && !sb_counters_start(c)) sb_counters_close(c);
 }

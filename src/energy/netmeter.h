@@ -24,6 +24,10 @@ typedef struct sb_net_reading {
 /* Knows the kind by what the text holds; false when it is none of them. */
 bool sb_net_parse(const char *text, sb_net_reading *out);
 const char *sb_net_name(sb_net_kind k);
+/* The i-th address that is asked for a plug or an endpoint given as url: one without a path is
+ * asked at the path of every kind. False: there is no such, or it does not fit. */
+enum { SB_NET_PATHS = 4 };
+bool sb_net_address(const char *url, size_t i, char *out, size_t out_bytes) SB_MUST_USE;
 /* A decimal number (12, 12.5, 1.25e+06) times unit, in millionths, rounded down; false on anything
  * else, a sign included, and on overflow. */
 bool sb_energy_parse_micro(const char *p, const char *end, uint64_t unit, uint64_t *out);

@@ -266,6 +266,55 @@ static void an_endpoint_is_second_hand(void **state)
     sb_sources_close(&s);
 }
 
+/* What an endpoint counted while it could not be asked is in the sum, and nobody's: the tick in
+ * which it failed is closed, so the next one must not be told that it used all of it. */
+static void what_came_while_nobody_could_ask_is_lost(void **state)
+{
+    (void)state;
+    network w = {.url = "http://127.0.0.1/metrics", .text = KEPLER("package", "1000")};
+    static const char *const urls[] = {"http://127.0.0.1/metrics"};
+    sb_meter_fetch f;
+    sb_sources s;
+    open_at(&s, &w, &f, urls, 1);
+    w.text = NULL;
+    tick_after_ms(s.main, 10000);
+    assert_int_equal(s.main->n_lost, 1);
+    assert_int_equal(s.main->sum_uj, 0);
+    w.text = KEPLER("package", "1100");
+    tick_after_ms(s.main, 10000);
+    assert_int_equal(s.main->n_lost, 2);
+    assert_int_equal(s.main->sum_uj, 100000000);
+    w.text = KEPLER("package", "1130");
+    tick_after_ms(s.main, 10000);
+    assert_int_equal(s.main->n_lost, 2);
+    assert_int_equal(s.main->sum_uj, 130000000);
+    sb_sources_close(&s);
+}
+
+static void addresses_are_made_of_what_was_given(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *first, *last;
+    } rows[] = {
+        {"plug", "http://plug/rpc/Switch.GetStatus?id=0", "http://plug/metrics"},
+        {"https://plug:8/", "https://plug:8/rpc/Switch.GetStatus?id=0", "https://plug:8/metrics"},
+        {"plug/meter/1", "http://plug/meter/1", NULL},
+        {"http://[::1]:9/x?y=/", "http://[::1]:9/x?y=/", NULL},
+    };
+    char out[64];
+    for (size_t i = 0; i < SB_ARRAY_LEN(rows); i++) {
+        assert_true(sb_net_address(rows[i].url, 0, out, sizeof out));
+        assert_string_equal(out, rows[i].first);
+        assert_int_equal(sb_net_address(rows[i].url, SB_NET_PATHS - 1, out, sizeof out),
+                         rows[i].last != NULL);
+        if (rows[i].last) assert_string_equal(out, rows[i].last);
+        assert_false(sb_net_address(rows[i].url, SB_NET_PATHS, out, sizeof out));
+    }
+    assert_false(sb_net_address("plug", 0, out, 37));
+    assert_true(sb_net_address("plug", 0, out, 38));
+}
+
 static void what_answers_nothing_is_said(void **state)
 {
     (void)state;
@@ -293,6 +342,8 @@ int main(void)
         CASE(cut_and_changed_texts_are_read_in_bounds),
         CASE(a_plug_is_found_and_its_watts_are_summed),
         CASE(an_endpoint_is_second_hand),
+        CASE(what_came_while_nobody_could_ask_is_lost),
+        CASE(addresses_are_made_of_what_was_given),
         CASE(what_answers_nothing_is_said),
     };
     return cmocka_run_group_tests_name("meters in the network", tests, NULL, NULL);
