@@ -13,6 +13,7 @@
 #include "cli/advice.h"
 #include "cli/cli.h"
 #include "cli/footprint.h"
+#include "cli/meter_web.h"
 #include "cli/setup.h"
 #include "model/model.h"
 #include "server/server.h"
@@ -25,7 +26,7 @@ enum { FIRST_FD = 3 }; /* of a service manager's */
 typedef struct serving {
     const sb_cli *c;
     const char *models[SB_MAX_WORDS], *hosts[SB_MAX_WORDS], *origins[SB_MAX_WORDS],
-        *proxies[SB_MAX_WORDS];
+        *proxies[SB_MAX_WORDS], *meters[SB_MAX_WORDS];
     char version[32];
     sb_server_opts o;
     sb_footprint footprint;
@@ -132,32 +133,71 @@ static sb_status take_options(serving *s, sb_error *err)
     return SB_OK;
 }
 
+static void ignore_signal(int number)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(number, &ignore, NULL);
+}
+
 /* What the helper process does; it never comes back. */
 static void be_helper(sb_helper *h)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGINT, &ignore, NULL); /* the terminal sends it to both; the server ends us */
-    (void)sigaction(SIGHUP, &ignore, NULL);
+    ignore_signal(SIGINT); /* the terminal sends it to all of us; the server ends us */
+    ignore_signal(SIGHUP);
     sb_helper_work(h, NULL, sb_arch_is_known, sb_model_arch_list());
     sb_helper_close(h);
     _exit(SB_EXIT_DONE);
+}
+
+/* The same of the process that asks plugs. A service manager's SIGTERM is for all as well, and a
+ * server that drains still counts. */
+static void be_watcher(sb_watcher *w, const sb_args *a)
+{
+    sb_meter_web web;
+    sb_meter_roots roots;
+    sb_error err = {0};
+    ignore_signal(SIGINT);
+    ignore_signal(SIGHUP);
+    ignore_signal(SIGTERM);
+    ignore_signal(SIGPIPE); /* a plug that hangs up */
+    (void)unsetenv("HF_TOKEN");
+    const bool ok = sb_meter_web_open(&web, a, &roots, &err) == SB_OK;
+    sb_watcher_work(w, ok ? roots.fetch : NULL, &err);
+    sb_watcher_close(w);
+    _exit(SB_EXIT_DONE);
+}
+
+/* The processes beside the server: before it has threads, and what they must not hold. */
+static sb_status fork_others(serving *s, sb_error *err)
+{
+    bool child = false;
+    const size_t n_meters = sb_meter_web_urls(s->c->args, s->meters);
+    if (n_meters > SB_MAX_METER_URLS) *s->c->usage = true;
+    if (n_meters > 0)
+        SB_TRY(sb_watcher_fork(&s->o.watcher, s->meters, n_meters, &sb_watcher_usual, &child, err));
+    if (child) be_watcher(s->o.watcher, s->c->args);
+    const sb_status st = sb_helper_fork(&s->o.helper, &child, err);
+    if (st != SB_OK || child) sb_watcher_close(s->o.watcher); /* the helper is none of its ends */
+    if (child) be_helper(s->o.helper);
+    if (st == SB_OK) (void)unsetenv("HF_TOKEN"); /* the helper's alone */
+    ignore_signal(SIGCHLD);                      /* nobody waits for them: the kernel does */
+    return st;
 }
 
 sb_status sb_cmd_serve(const sb_cli *c, sb_error *err)
 {
     serving s = {.c = c};
     sb_server *sv = NULL;
-    bool child = false;
     SB_TRY(take_options(&s, err));
     raise_limit();
-    SB_TRY(sb_helper_fork(&s.o.helper, &child, err));
-    if (child) be_helper(s.o.helper);
-    (void)unsetenv("HF_TOKEN"); /* the helper's alone */
+    SB_TRY(fork_others(&s, err));
     sb_status st = sb_cli_governor(c->args, &s.o.governor, err);
-    if (st == SB_OK)
+    if (st == SB_OK) {
         st = sb_server_open(&sv, &s.o, c->usage, err);
-    else
+    } else {
         sb_helper_close(s.o.helper);
+        sb_watcher_close(s.o.watcher);
+    }
     if (st == SB_OK) st = sb_server_run(sv, err);
     sb_server_close(sv);
     sb_governor_close(s.o.governor);

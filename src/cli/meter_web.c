@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STALL_S = 1 }; /* a plug that hangs holds up an answer so long, once a second */
+/* A plug that hangs holds up an answer so long, once a second; a server's, nobody. */
+enum { STALL_S = 1, STALL_BESIDE_S = 2 };
 
 /* The text of one answer, as far as there is room. */
 typedef struct page {
@@ -36,16 +37,23 @@ static bool get(void *ctx, const char *url, char *out, size_t out_bytes)
     return head.status == 200;
 }
 
+size_t sb_meter_web_urls(const sb_args *a, const char **out)
+{
+    const char *sysfs = getenv("SOBRE_SYSFS_ROOT"), *url = getenv("SOBRE_METER_URL");
+    if (sysfs && sysfs[0]) return 0;
+    const size_t n = sb_args_texts(a, SB_OPT_meter_url, out);
+    if (n > 0 || !url || !url[0]) return n;
+    out[0] = url;
+    return 1;
+}
+
 sb_status sb_meter_web_open(sb_meter_web *w, const sb_args *a, sb_meter_roots *out, sb_error *err)
 {
     *w = (sb_meter_web){.fetch = {get, w}};
     *out = (sb_meter_roots){.sysfs = getenv("SOBRE_SYSFS_ROOT")};
-    if (out->sysfs && out->sysfs[0]) return SB_OK;
-    const char *url = getenv("SOBRE_METER_URL");
-    out->n_urls = sb_args_texts(a, SB_OPT_meter_url, w->urls);
-    if (out->n_urls == 0 && url && url[0]) w->urls[out->n_urls++] = url;
+    out->n_urls = sb_meter_web_urls(a, w->urls);
     if (out->n_urls == 0) return SB_OK;
-    const sb_transfer_opts o = {.stall_s = STALL_S};
+    const sb_transfer_opts o = {.stall_s = a->cmd == SB_CMD_serve ? STALL_BESIDE_S : STALL_S};
     SB_TRY(sb_transfer_new(&w->transfer, &o, err));
     out->fetch = &w->fetch;
     out->urls = w->urls;

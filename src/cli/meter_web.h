@@ -20,6 +20,9 @@ typedef struct sb_meter_web {
     const char *urls[SB_MAX_WORDS];
 } sb_meter_web;
 
+/* The addresses that options or environment give: how many, 0 under SOBRE_SYSFS_ROOT. out has room
+ * for SB_MAX_WORDS. */
+size_t sb_meter_web_urls(const sb_args *a, const char **out);
 /* out borrows w, which stays where it is until _close. No network is asked here. Fails where there
  * is an address and no library to ask it with. */
 sb_status sb_meter_web_open(sb_meter_web *w, const sb_args *a, sb_meter_roots *out,

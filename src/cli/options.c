@@ -364,7 +364,8 @@ static sb_status check_verb_options(const sb_args *a, sb_error *err)
                 {SB_OPT_cal_seconds, SB_VERB_energy_calibrate},
                 {SB_OPT_cal_plug, SB_VERB_energy_calibrate}};
     for (size_t i = 0; i < SB_ARRAY_LEN(only); i++)
-        if (a->v[only[i].opt].set && a->verb != only[i].verb)
+        if (a->v[only[i].opt].set && a->cmd == sb_verbs[only[i].verb].cmd &&
+            a->verb != only[i].verb)
             return SB_FAIL(err, SB_INVALID, "--%s: only with `sobre %s %s`",
                            sb_options[only[i].opt].name, sb_commands[a->cmd].name,
                            sb_verbs[only[i].verb].name);

@@ -388,12 +388,14 @@ sb_status sb_server_open(sb_server **out, const sb_server_opts *o, bool *out_usa
     sb_server *sv = sb_calloc(1, sizeof *sv);
     if (!sv) {
         sb_helper_close(o->helper);
+        sb_watcher_close(o->watcher);
         return SB_FAIL(err, SB_NO_MEMORY, "server: out of memory");
     }
     (void)clock_gettime(CLOCK_REALTIME, &now);
     sv->o = *o;
     if (!sv->o.host) sv->o.host = "127.0.0.1";
     sv->helper = o->helper;
+    sv->watcher = o->watcher;
     sv->wake_fd = -1;
     sv->notify_fd = sb_notify_open(o->notify);
     sv->start_ns = sb_now_ns();
@@ -456,6 +458,7 @@ void sb_server_close(sb_server *sv)
     if (sv->base) event_base_free(sv->base);
     if (sv->wake_fd >= 0) (void)close(sv->wake_fd);
     sb_helper_close(sv->helper);
+    sb_watcher_close(sv->watcher);
     sb_pulls_free(sv->pulls);
     sb_budgets_free(sv->budgets);
     sb_quotas_free(sv->quotas);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * server.h - the server as whoever starts it sees it.
  *
- * Purpose     Opens everything in the one order that works (helper process, data base, socket,
+ * Purpose     Opens everything in the one order that works (helper processes, data base, socket,
  *             sandbox, threads), runs until a signal ends it, and closes in order.
  * Signals     SIGTERM and SIGINT drain: /ready says 503, no new connections, answers under way go
  *             on for at most grace_s, then end with an error of their dialect; without answers the
@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "server/helper.h"
 #include "server/serve.h"
+#include "server/watcher.h"
 
 typedef struct sb_server_opts {
     const char *version;
@@ -48,6 +49,7 @@ typedef struct sb_server_opts {
     const sb_tariff *tariff; /* the same of money */
     const char *notify;      /* socket of the service manager, or NULL */
     sb_helper *helper;       /* forked already, or NULL: none; the server's from now on */
+    sb_watcher *watcher;     /* the same, of plugs and endpoints */
     /* A line for people, on the starting thread; may be NULL. */
     void (*say)(void *ctx, const char *line);
     void *ctx;

@@ -5,6 +5,7 @@
  * timer reads them four times before they can. Meters that do not wrap need none. Answers are worth
  * more than their chain: without a log the receipts are signed all the same. */
 #include "base/limits.h"
+#include "energy/meters.h"
 #include "server/server_in.h"
 
 #include <event2/event.h>
@@ -41,14 +42,30 @@ static sb_status open_receipts(sb_server *sv, sb_error *err)
     return SB_OK;
 }
 
+/* From now on no reading waits for a plug; where none counts, nobody asks them any more. */
+static void settle_watcher(sb_server *sv)
+{
+    const sb_meter_kind kind = sb_meter_chosen(sv->meter).kind;
+    if (!sv->watcher) return;
+    sb_watcher_opened(sv->watcher);
+    if (kind == SB_METER_PLUG || kind == SB_METER_NODE) return;
+    sb_watcher_close(sv->watcher);
+    sv->watcher = NULL;
+    if (kind == SB_METER_ESTIMATE && sv->o.say)
+        sv->o.say(sv->o.ctx, "no plug and no endpoint answers at --meter-url or SOBRE_METER_URL: "
+                             "energy is estimated");
+}
+
 /* With what `sobre energy calibrate` left, which is read here only: before the sandbox. */
 static sb_status open_meter(sb_server *sv, sb_error *err)
 {
     sb_buf path;
     sb_buf_init(&path, SB_MAX_PATH_BYTES, "path of the calibration");
     sb_status s = sb_buf_addf(&path, err, "%s/calibration.json", sb_store_home(sv->store));
-    const sb_meter_roots roots = {.sysfs = sv->o.sysfs, .calibration = path.p};
+    sb_meter_roots roots = {.sysfs = sv->o.sysfs, .calibration = path.p};
+    if (s == SB_OK && sv->watcher) s = sb_watcher_ready(sv->watcher, &roots, err);
     if (s == SB_OK) s = sb_meter_open(&sv->meter, &roots, err);
+    if (s == SB_OK) settle_watcher(sv);
     sb_buf_deinit(&path);
     return s;
 }

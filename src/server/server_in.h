@@ -63,8 +63,9 @@ struct sb_server {
     sb_metrics metrics;
     sb_page *page;
     sb_journal *journal;
-    sb_helper *helper; /* the loop's; NULL: none, or it has ended */
-    sb_pulls *pulls;   /* the loop's */
+    sb_helper *helper;   /* the loop's; NULL: none, or it has ended */
+    sb_watcher *watcher; /* the meter's; NULL: no plug or endpoint counts */
+    sb_pulls *pulls;     /* the loop's */
     uint64_t start_ns;
     int64_t start_s; /* since 1970 */
     char fingerprint[64];

@@ -127,6 +127,9 @@ static void defaults(void **state)
     assert_false(a.v[SB_OPT_kv].set); /* the engine chooses */
     assert_int_equal(parse(&a, "sobre serve --kv f32", NULL), SB_OK);
     assert_true(a.v[SB_OPT_kv].set && a.v[SB_OPT_kv].i == 1);
+    assert_int_equal(parse(&a, "sobre serve --meter-url plug", NULL), SB_OK);
+    assert_int_equal(parse(&a, "sobre energy meters --meter-url plug", NULL), SB_OK);
+    assert_int_equal(parse(&a, "sobre energy report --meter-url plug", NULL), SB_INVALID);
     assert_int_equal(a.v[SB_OPT_logprobs].i, -1);
     assert_true(a.v[SB_OPT_top_p].f == 0.95);
     assert_int_equal(parse(&a, "sobre --help", NULL), SB_OK);
