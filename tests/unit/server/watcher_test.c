@@ -105,9 +105,10 @@ typedef struct network {
 } network;
 
 static network *net;
-static const char *const urls[] = {"plug", "http://node:9/metrics"};
-static const char shelly[] = "http://plug/rpc/Switch.GetStatus?id=0",
-                  tasmota[] = "http://plug/cm?cmnd=Status%2010", node[] = "http://node:9/metrics";
+static const char *const urls[] = {"127.0.0.1", "http://127.0.0.1:9/metrics"};
+static const char shelly[] = "http://127.0.0.1/rpc/Switch.GetStatus?id=0",
+                  tasmota[] = "http://127.0.0.1/cm?cmnd=Status%2010",
+                  node[] = "http://127.0.0.1:9/metrics";
 static const sb_watcher_pace quick = {.again_ns = 40000000,
                                       .rest_ns = 160000000,
                                       .old_ns = 400000000,
@@ -204,8 +205,8 @@ static void while_opening_it_waits(void **state)
     assert_string_equal(out, "plug 2");
     assert_true(get(&r, node, out));
     assert_string_equal(out, "node 1");
-    assert_false(get(&r, "http://plug/relay/0?turn=off", out)); /* no address of a meter */
-    assert_false(get(&r, "http://other/metrics", out));
+    assert_false(get(&r, "http://127.0.0.1/relay/0?turn=off", out)); /* no address of a meter */
+    assert_false(get(&r, "http://127.0.0.1:7/metrics", out));
     assert_int_equal(atomic_load(&net->n_asked), 2);
     end(&r);
 }
