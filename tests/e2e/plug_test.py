@@ -28,14 +28,19 @@ for name in CLEAN:
 
 
 class Plug:
-    """A plug behind which the machine draws watts: Shelly's or Tasmota's answer. It can hang, die and come back."""
+    """A plug behind which the machine draws watts: Shelly's or Tasmota's answer; or Kepler's, of joules. It can hang, die
+    and come back."""
     KINDS = {"Shelly": ("/rpc/Switch.GetStatus?id=0", '{"id":0,"output":true,"apower":%s,"aenergy":{"total":1.5}}'),
+             "Kepler": ("/metrics", 'kepler_node_cpu_joules_total{zone="package"} %.6f\n'),
              "Tasmota": ("/cm?cmnd=Status%2010", '{"StatusSNS":{"ENERGY":{"Total":1.234,"Power":%s,"Voltage":230}}}')}
 
     def __init__(self, kind, watts):
         self.kind, self.watts, self.asked, self.hangs, self.port, self.server = kind, watts, 0, threading.Event(), 0, None
-        self.paths = set()
+        self.paths, self.born = set(), time.monotonic()
         self.plug_in()
+
+    def shown(self):
+        return 1000 + self.watts * (time.monotonic() - self.born) if self.kind == "Kepler" else self.watts
 
     def plug_in(self):
         plug, (path, text) = self, self.KINDS[self.kind]
@@ -51,7 +56,7 @@ class Plug:
                 plug.paths.add(self.path)
                 while plug.hangs.is_set():
                     time.sleep(0.05)
-                body = (text % plug.watts).encode() if self.path == path else b"no"
+                body = (text % plug.shown()).encode() if self.path == path else b"no"
                 self.send_response(200 if self.path == path else 404)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -190,6 +195,27 @@ def nobody_waits_for_it():
     plug.pull_out()
 
 
+def an_endpoint():
+    """A running total, renewed every few seconds: its ledger is exact, also after kill -9."""
+    node = Plug("Kepler", 30)
+    s = Server(*OPTIONS, "--meter-url", node.url + "/metrics", env=CLEAN)
+    receipt(s, s.chat("warm", max_tokens=20))
+    time.sleep(11)  # nobody reads it
+    r = receipt(s, s.chat("awake", max_tokens=100))
+    case("an endpoint measures answers, also after a rest", r["source"]["label"] == "measured" and
+         r["source"]["meter"] == "endpoint Kepler energy, 1 counter", r)
+    s.p.kill()
+    s.p.wait()
+    with Server(*OPTIONS, "--meter-url", node.url + "/metrics", home=s.home, env=CLEAN) as s:
+        receipt(s, s.chat("again", max_tokens=50))
+    a = add_up("an endpoint, after kill -9", s.home)
+    with open(os.path.join(s.home, "ledger/ledger.jsonl"), encoding="utf-8") as f:
+        raw = [t["raw"][0][1] for t in map(json.loads, f) if t.get("raw")]
+    case("to the microjoule what it counted", a["meter_uj"] == raw[-1] - raw[0] > 30e6 * 11, (a, raw))
+    case("only there it was asked", node.paths == {"/metrics"}, node.paths)
+    node.pull_out()
+
+
 def it_dies():
     plug = Plug("Shelly", 61.5)
     s = Server(*OPTIONS, "--meter-url", plug.url, env=CLEAN)
@@ -288,6 +314,7 @@ if [r for r in json.loads(d.stdout) if r["counted"]][0]["kind"] != "estimate":
     finish()
 counted_by_it()
 nobody_waits_for_it()
+an_endpoint()
 it_dies()
 killed()
 idle()
