@@ -109,6 +109,7 @@ sb_status sb_cmd_energy_meters(const sb_cli *c, sb_error *err)
     if (!roots.sysfs || !roots.sysfs[0]) {
         roots.nvml = sb_nvml_system();
         roots.ipmi = sb_ipmi_system();
+        roots.aside = true; /* no command that answers asks them */
     }
     if (s == SB_OK) s = sb_meter_open(&m, &roots, err);
     if (s == SB_OK) s = show(c, m, err);

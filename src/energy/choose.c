@@ -143,10 +143,13 @@ static void note_why_not(sb_sources *s, const sb_counters *c)
     if (c->meter <= SB_METER_PSYS) s->broken = s->broken || c->broken;
 }
 
-/* Takes the source over, or gives it back empty. */
-static bool place(sb_sources *s, sb_counters *c, size_t rows_from)
+/* Takes the source over, or gives it back empty. aside: what counts answers is chosen as if it were
+ * not there. */
+static bool place(sb_sources *s, sb_counters *c, size_t rows_from, bool aside)
 {
     if (c->n == 0) return false;
+    if (aside) settle_rows(&s->look, rows_from, SB_METER_ASIDE, false);
+    if (aside && (c->meter == SB_METER_GPU || !s->main)) return false;
     if (c->meter == SB_METER_GPU) {
         if (!s->main) settle_rows(&s->look, rows_from, SB_METER_ALONE, false);
         if (!s->main || s->n_added == SB_METER_MAX_ADDED) return false;
@@ -180,6 +183,8 @@ sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *
     for (size_t i = 0; i < SB_ARRAY_LEN(order); i++) {
         if (s->main && !roots->survey && order[i].kind != SB_METER_GPU) continue;
         const size_t rows_from = s->look.n_rows;
+        const bool aside =
+            roots->aside && (order[i].open == sb_find_nvml || order[i].open == sb_find_dcmi);
         if (!c) c = sb_calloc(1, sizeof *c);
         if (c) order[i].open(c, &s->look);
         if (!c || c->no_memory) {
@@ -188,7 +193,7 @@ sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *
             return SB_FAIL(err, SB_NO_MEMORY, "energy meter: no memory");
         }
         note_why_not(s, c);
-        if (place(s, c, rows_from))
+        if (place(s, c, rows_from, aside))
             c = NULL;
         else
             sb_counters_close(c);
@@ -221,7 +226,9 @@ sb_counters *sb_sources_find(const sb_sources *s, sb_meter_kind k)
 static void update(const sb_sources *s, sb_meter_row *r)
 {
     const sb_counters *c = sb_sources_find(s, r->kind);
-    if (!c || (r->state != SB_METER_CHOSEN && r->state != SB_METER_CHECK)) return;
+    if (!c ||
+        (r->state != SB_METER_CHOSEN && r->state != SB_METER_CHECK && r->state != SB_METER_ASIDE))
+        return;
     for (int i = 0; i < c->n; i++) {
         const sb_counter *z = &c->v[i];
         if (strcmp(z->name, r->name) != 0) continue;

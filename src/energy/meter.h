@@ -99,6 +99,7 @@ typedef struct sb_meter_roots {
     const sb_meter_fetch *fetch; /* NULL: no plugs and endpoints */
     const char *const *urls;     /* theirs: a plug's address, or an endpoint's with its path */
     size_t n_urls;
+    bool aside;              /* what nvml and ipmi show is listed and compared, never counted */
     const char *calibration; /* file of `sobre energy calibrate`, or NULL; read at opening only */
     bool survey;             /* look at every meter, also where a better one was found (meters.h) */
 } sb_meter_roots;
