@@ -24,15 +24,23 @@ static const uint64_t frozen_ns = 60000000000, load_window_ns = 5000000000, no_l
 
 __extension__ typedef unsigned __int128 wide;
 
+/* Whether asking again so soon is too dear: what was said a moment ago holds, also that there was
+ * no answer, for which somebody may have waited. */
+static bool too_soon(const sb_counters *c, const sb_counter *z, uint64_t now_ns)
+{
+    return c->dear_ns && z->asked_ns && now_ns - z->asked_ns < c->dear_ns;
+}
+
 /* A reading and the moment it is taken for. */
 static bool read_at(const sb_counters *c, sb_counter *z, uint64_t *out_uj, uint64_t *out_ns)
 {
     const uint64_t before_ns = sb_now_ns();
     *out_uj = z->prev_uj;
     *out_ns = before_ns;
-    if (c->dear_ns && z->asked_ns && before_ns - z->asked_ns < c->dear_ns) return true;
-    if (!c->read(c, z, out_uj) || (z->range_uj && *out_uj >= z->range_uj)) return false;
+    if (too_soon(c, z, before_ns)) return !z->missed;
+    const bool ok = c->read(c, z, out_uj) && (!z->range_uj || *out_uj < z->range_uj);
     z->asked_ns = sb_now_ns();
+    if (!ok) return false;
     *out_ns = before_ns + (z->asked_ns - before_ns) / 2;
     return true;
 }
@@ -66,9 +74,10 @@ static bool read_uw(const sb_counters *c, sb_counter *z, uint64_t *out_uw, uint6
     const uint64_t before_ns = sb_now_ns();
     *out_ns = before_ns;
     *out_uw = z->last_uw;
-    if (z->known && c->dear_ns && before_ns - z->asked_ns < c->dear_ns) return true;
-    if (!c->read(c, z, out_uw) || *out_uw / 1000000 > c->max_watts) return false;
+    if (too_soon(c, z, before_ns)) return z->known;
+    const bool ok = c->read(c, z, out_uw) && *out_uw / 1000000 <= c->max_watts;
     z->asked_ns = sb_now_ns();
+    if (!ok) return false;
     *out_ns = before_ns + (z->asked_ns - before_ns) / 2;
     return true;
 }

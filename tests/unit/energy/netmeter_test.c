@@ -291,6 +291,37 @@ static void what_came_while_nobody_could_ask_is_lost(void **state)
     sb_sources_close(&s);
 }
 
+/* Somebody may have waited a second for nothing: it is not asked again within one. */
+static void what_fails_is_not_asked_again_at_once(void **state)
+{
+    (void)state;
+    static const char *const plug = "http://127.0.0.1/meter/0", *const node =
+                                                                    "http://127.0.0.1/metrics";
+    for (int i = 0; i < 2; i++) {
+        const char *const good = i ? KEPLER("package", "1000") : SHELLY1("10.5", "true", "2");
+        network w = {.url = i ? node : plug, .text = good};
+        sb_meter_fetch f;
+        sb_sources s;
+        open_at(&s, &w, &f, &w.url, 1);
+        w.text = NULL;
+        w.n_asked = 0;
+        tick_after_ms(s.main, 2000);
+        assert_int_equal(s.main->n_lost, 1);
+        sb_counters_tick(s.main);
+        assert_int_equal(s.main->n_lost, 2); /* and not known for that */
+        w.text = good;
+        sb_counters_tick(s.main);
+        assert_int_equal(s.main->n_lost, 3);
+        assert_int_equal(w.n_asked, 1);
+        tick_after_ms(s.main, 2000);
+        assert_int_equal(s.main->n_lost, 4); /* from here on it is known again */
+        assert_int_equal(w.n_asked, 2);
+        tick_after_ms(s.main, 2000);
+        assert_int_equal(s.main->n_lost, 4);
+        sb_sources_close(&s);
+    }
+}
+
 static void addresses_are_made_of_what_was_given(void **state)
 {
     (void)state;
@@ -344,6 +375,7 @@ int main(void)
         CASE(a_plug_is_found_and_its_watts_are_summed),
         CASE(an_endpoint_is_second_hand),
         CASE(what_came_while_nobody_could_ask_is_lost),
+        CASE(what_fails_is_not_asked_again_at_once),
         CASE(addresses_are_made_of_what_was_given),
         CASE(what_answers_nothing_is_said),
     };
