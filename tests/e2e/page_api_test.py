@@ -191,7 +191,7 @@ def answers(s):
             break
         time.sleep(0.1)
     case("and names its receipt, which tells the same and more", status == 200 and receipt["id"] == u["receipt"] and
-         receipt["tokens"] == {"in": u["stats"]["n_prompt"], "cached": u["stats"]["n_cached"], "out": 7} and receipt["settled"] and
+         receipt["tokens"] == {"in": u["stats"]["n_prompt"], "cached": u["stats"]["n_cached"], "out": 7, "rejected": 0} and receipt["settled"] and
          sum(receipt["parts"].values()) == receipt["energy_uj"] > 0 and receipt["sig"], receipt)
     case("it is the one programs get, byte by byte", s.call("GET", "/v1/receipts/" + u["receipt"])[2] ==
          s.call("GET", "/sobre/v1/receipts/" + u["receipt"])[2])

@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from serve import SLOW, SOBRE, Server, tiny_model, wait_for  # noqa: E402
-from tap import case, finish, skip  # noqa: E402
+from tap import case, finish, skip, together  # noqa: E402
 
 room = tempfile.mkdtemp(prefix="sobre-plug-")
 MODEL = tiny_model(os.path.join(room, "tiny.gguf"), "--ctx", "2048")
@@ -314,8 +314,5 @@ if [r for r in json.loads(d.stdout) if r["counted"]][0]["kind"] != "estimate":
     finish()
 counted_by_it()
 nobody_waits_for_it()
-an_endpoint()
-it_dies()
-killed()
-idle()
+together(an_endpoint, it_dies, killed, idle)
 finish()
