@@ -9,12 +9,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "server/child.h"
 #include "store/catalog.h"
 #include "store/db.h"
 #include "store/keyring.h"
@@ -38,33 +38,15 @@ struct sb_helper {
 
 sb_status sb_helper_fork(sb_helper **out, bool *out_child, sb_error *err)
 {
-    int fds[2];
+    static const sb_child helper = {"sobre-helper", "helper process", SOCK_SEQPACKET, SIGTERM};
     sb_helper *h = sb_calloc(1, sizeof *h);
     if (!h) return SB_FAIL(err, SB_NO_MEMORY, "helper: out of memory");
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-        const int why = errno;
+    const sb_status s = sb_child_fork(&helper, &h->fd, out_child, &h->gone, err);
+    if (s == SB_OK)
+        *out = h;
+    else
         sb_free(h);
-        return SB_FAIL(err, SB_IO, "helper process: no socket (%s)", strerror(why));
-    }
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    if (pid < 0) {
-        const int why = errno;
-        (void)close(fds[0]);
-        (void)close(fds[1]);
-        sb_free(h);
-        return SB_FAIL(err, SB_IO, "helper process: %s", strerror(why));
-    }
-    *out_child = pid == 0;
-    h->fd = fds[pid == 0];
-    (void)close(fds[pid != 0]);
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* beside the socket's end, for a parent killed */
-        if (getppid() != parent) h->gone = true;
-        (void)prctl(PR_SET_NAME, "sobre-helper");
-    }
-    *out = h;
-    return SB_OK;
+    return s;
 }
 
 void sb_helper_close(sb_helper *h)

@@ -12,13 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "energy/netmeter.h"
+#include "server/child.h"
 #include "server/letters.h"
 
 static const uint64_t ms_ns = 1000000, s_ns = 1000000000;
@@ -73,24 +73,18 @@ static bool get(void *ctx, const char *url, char *out, size_t out_bytes);
 /* ---- both ---- */
 
 static sb_status make(sb_watcher **out, const char *const *urls, size_t n_urls,
-                      const sb_watcher_pace *pace, int fds[2], sb_error *err)
+                      const sb_watcher_pace *pace, sb_error *err)
 {
     if (n_urls > SB_MAX_METER_URLS)
         return SB_FAIL(err, SB_INVALID, "--meter-url: more than %d of them", SB_MAX_METER_URLS);
     sb_watcher *w = sb_calloc(1, sizeof *w);
     if (!w) return SB_FAIL(err, SB_NO_MEMORY, "watcher process: no memory");
-    *w = (sb_watcher){.urls = urls, .n_urls = n_urls, .pace = *pace, .fetch = {get, w}};
+    *w = (sb_watcher){.fd = -1, .urls = urls, .n_urls = n_urls, .pace = *pace, .fetch = {get, w}};
     w->page_bytes = sizeof *w->page + n_urls * sizeof *w->page->slots;
     w->page = mmap(NULL, w->page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (w->page == MAP_FAILED) {
         sb_free(w);
         return SB_FAIL(err, SB_NO_MEMORY, "watcher process: no memory");
-    }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
-        const int why = errno;
-        (void)munmap(w->page, w->page_bytes);
-        sb_free(w);
-        return SB_FAIL(err, SB_IO, "watcher process: no socket (%s)", strerror(why));
     }
     for (size_t i = 0; i < n_urls; i++)
         sb_letters_init(&w->page->slots[i].letters, &w->writer[i], &w->reader[i]);
@@ -101,32 +95,21 @@ static sb_status make(sb_watcher **out, const char *const *urls, size_t n_urls,
 sb_status sb_watcher_fork(sb_watcher **out, const char *const *urls, size_t n_urls,
                           const sb_watcher_pace *pace, bool *out_child, sb_error *err)
 {
-    int fds[2];
+    static const sb_child watcher = {"sobre-watcher", "watcher process", SOCK_STREAM, SIGKILL};
     sb_watcher *w = NULL;
-    SB_TRY(make(&w, urls, n_urls, pace, fds, err));
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    const int why = errno;
-    *out_child = pid == 0;
-    w->fd = fds[pid == 0];
-    (void)close(fds[pid != 0]);
-    if (pid < 0) {
+    SB_TRY(make(&w, urls, n_urls, pace, err));
+    const sb_status s = sb_child_fork(&watcher, &w->fd, out_child, &w->gone, err);
+    if (s == SB_OK)
+        *out = w;
+    else
         sb_watcher_close(w);
-        return SB_FAIL(err, SB_IO, "watcher process: %s", strerror(why));
-    }
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* beside the socket's end, for a parent killed */
-        if (getppid() != parent) w->gone = true;
-        (void)prctl(PR_SET_NAME, "sobre-watcher");
-    }
-    *out = w;
-    return SB_OK;
+    return s;
 }
 
 void sb_watcher_close(sb_watcher *w)
 {
     if (!w) return;
-    (void)close(w->fd);
+    if (w->fd >= 0) (void)close(w->fd);
     (void)munmap(w->page, w->page_bytes);
     sb_free(w);
 }
