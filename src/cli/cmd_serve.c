@@ -125,7 +125,7 @@ static sb_status take_options(serving *s, sb_error *err)
     }
     SB_TRY(sb_footprint_read(&s->footprint, s->c, err));
     o->grid = s->footprint.has_grid ? &s->footprint.grid : NULL;
-    o->grid_path = o->grid && strchr(v[SB_OPT_grid].s, '/') ? v[SB_OPT_grid].s : NULL;
+    o->grid_path = o->grid && sb_grid_is_path(v[SB_OPT_grid].s) ? v[SB_OPT_grid].s : NULL;
     o->tariff = s->footprint.has_tariff ? &s->footprint.tariff : NULL;
     if (o->grid) o->rates.mg_per_kwh = o->grid->mg_per_kwh;
     if (o->tariff) o->rates.nano_per_kwh = o->tariff->nano_per_kwh;

@@ -2,7 +2,6 @@
  * footprint.c - options to factors; products to lines and members. */
 #include "cli/footprint.h"
 
-#include <string.h>
 #include <time.h>
 
 sb_status sb_footprint_read(sb_footprint *out, const sb_cli *c, sb_error *err)
@@ -22,7 +21,7 @@ void sb_footprint_freshen(sb_footprint *f, const sb_cli *c)
 {
     const char *path = c->args->v[SB_OPT_grid].s;
     sb_grid g;
-    if (!path || !strchr(path, '/')) return;
+    if (!path || !sb_grid_is_path(path)) return;
     if (sb_grid_parse(&g, path, (int64_t)time(NULL), NULL) != SB_OK) return;
     if (g.why && !f->grid.why) sb_term_say("--grid %s", g.note);
     f->grid = g;

@@ -17,22 +17,10 @@
 
 enum { LOOK_MS = 10, LOOKS = 300 };
 
-sb_status sb_receipt_out_open_keys(sb_receipt_out *r, sb_error *err)
+static sb_status open_log(sb_receipt_out *r, const char *home, sb_meter *m, sb_error *err)
 {
-    sb_store *store = NULL;
-    if (r->keys) return SB_OK;
-    SB_TRY(sb_store_open(&store, NULL, err));
-    const sb_status s = sb_receipt_keys_open(&r->keys, sb_store_home(store), err);
-    sb_store_close(store);
-    return s;
-}
-
-static sb_status open_log(sb_receipt_out *r, sb_meter *m, sb_error *err)
-{
-    sb_store *store = NULL;
     sb_error why = {0};
-    SB_TRY(sb_store_open(&store, NULL, err));
-    const sb_ledger_log_opts o = {.home = sb_store_home(store)};
+    const sb_ledger_log_opts o = {.home = home};
     sb_status s = sb_ledger_log_open(&r->log, &o, &why);
     if (s == SB_OK) s = sb_ledger_log_start(r->log, m, &why);
     if (s == SB_BUSY) {
@@ -41,14 +29,29 @@ static sb_status open_log(sb_receipt_out *r, sb_meter *m, sb_error *err)
     } else if (s != SB_OK && err) {
         *err = why;
     }
+    return s;
+}
+
+/* m NULL: without the log. */
+static sb_status open_parts(sb_receipt_out *r, sb_meter *m, sb_error *err)
+{
+    sb_store *store = NULL;
+    SB_TRY(sb_store_open(&store, NULL, err));
+    const char *home = sb_store_home(store);
+    sb_status s = sb_receipt_keys_open(&r->keys, home, err);
+    if (s == SB_OK && m) s = open_log(r, home, m, err);
     sb_store_close(store);
     return s;
 }
 
 sb_status sb_receipt_out_open(sb_receipt_out *r, sb_meter *m, sb_error *err)
 {
-    SB_TRY(sb_receipt_out_open_keys(r, err));
-    return open_log(r, m, err);
+    return open_parts(r, m, err);
+}
+
+sb_status sb_receipt_out_open_keys(sb_receipt_out *r, sb_error *err)
+{
+    return r->keys ? SB_OK : open_parts(r, NULL, err);
 }
 
 void sb_receipt_out_close(sb_receipt_out *r)
@@ -131,11 +134,6 @@ sb_status sb_receipt_out_make(const sb_receipt_out *r, sb_ledger *l, const sb_re
                                  .owners = &a->owner,
                                  .n_owners = a->owner != 0,
                                  .keys = r->keys};
-    if (r->log) return sb_ledger_log_receipt(r->log, &x, out, err);
-    sb_receipt_facts f = x.facts;
-    f.estimated_uj = e.source == SB_ENERGY_ESTIMATED ? e.energy_uj : 0;
-    SB_TRY(sb_receipt_new(out, &e, &f, err));
-    const sb_status s = sb_receipt_seal(*out, "", r->keys, err);
-    if (s != SB_OK) json_decref(*out);
-    return s;
+    return r->log ? sb_ledger_log_receipt(r->log, &x, out, err)
+                  : sb_receipt_new_alone(out, &e, &x.facts, r->keys, err);
 }

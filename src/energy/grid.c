@@ -164,14 +164,20 @@ static void use_table(sb_grid *out, const char *zone, const char *why)
     *out = row;
 }
 
+void sb_grid_why_text(const sb_grid *g, char *out, size_t out_bytes)
+{
+    out[0] = 0;
+    if (g->why)
+        (void)snprintf(out, out_bytes, "the operator's file %s, so the table is used", g->why);
+}
+
 void sb_grid_age(sb_grid *g, int64_t now_s)
 {
     char zone[sizeof g->zone];
     if (g->kind != SB_GRID_live || now_s - g->time_s <= SB_GRID_STALE_S) return;
     memcpy(zone, g->zone, sizeof zone);
     use_table(g, zone, too_old);
-    (void)snprintf(g->note, sizeof g->note, "the operator's file %s, so the table is used",
-                   too_old);
+    sb_grid_why_text(g, g->note, sizeof g->note);
 }
 
 /* A path: what it holds, or the table and a note. */
@@ -192,11 +198,16 @@ static void read_file(sb_grid *out, const char *path, int64_t now_s)
     (void)snprintf(out->note, sizeof out->note, "'%s' %s, so the table is used", shown, why);
 }
 
+bool sb_grid_is_path(const char *text)
+{
+    return strchr(text, '/') != NULL;
+}
+
 sb_status sb_grid_parse(sb_grid *out, const char *text, int64_t now_s, sb_error *err)
 {
     char shown[SHOWN_BYTES];
     sb_grid g = {.kind = SB_GRID_given, .name = "", .source = "given by the operator"};
-    if (strchr(text, '/')) {
+    if (sb_grid_is_path(text)) {
         read_file(out, text, now_s);
         return SB_OK;
     }

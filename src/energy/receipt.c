@@ -123,9 +123,8 @@ static json_t *co2e_of(const sb_grid *g, int64_t uj)
     sb_canon_put(o, "kind", word(sb_grid_kind_name(g->kind)), &ok);
     sb_canon_put(o, "source", word(g->source), &ok);
     if (g->kind == SB_GRID_live) sb_canon_put(o, "time", second_of((time_t)g->time_s), &ok);
-    (void)snprintf(note, sizeof note, "the operator's file %s, so the table is used",
-                   g->why ? g->why : "");
-    if (g->why) sb_canon_put(o, "note", json_string(note), &ok);
+    sb_grid_why_text(g, note, sizeof note);
+    if (note[0]) sb_canon_put(o, "note", json_string(note), &ok);
     if (ok) return o;
     json_decref(o);
     return NULL;
@@ -263,6 +262,21 @@ sb_status sb_receipt_seal(json_t *receipt, const char *prev_hash, sb_receipt_key
     sb_canon_put(receipt, "hash", json_string(hash), &ok);
     if (!ok) return SB_FAIL(err, SB_NO_MEMORY, "receipt: no memory");
     return keys ? sign(receipt, keys, err) : SB_OK;
+}
+
+sb_status sb_receipt_new_alone(json_t **out, const sb_energy *e, const sb_receipt_facts *f,
+                               sb_receipt_keys *keys, sb_error *err)
+{
+    sb_receipt_facts facts = *f;
+    json_t *receipt = NULL;
+    facts.estimated_uj = e->source == SB_ENERGY_ESTIMATED ? e->energy_uj : 0;
+    SB_TRY(sb_receipt_new(&receipt, e, &facts, err));
+    const sb_status s = e->settled ? sb_receipt_seal(receipt, "", keys, err) : SB_OK;
+    if (s == SB_OK)
+        *out = receipt;
+    else
+        json_decref(receipt);
+    return s;
 }
 
 /* ---- reading ---- */

@@ -50,6 +50,11 @@ typedef struct sb_receipt_keys sb_receipt_keys;
 sb_status sb_receipt_seal(json_t *receipt, const char *prev_hash, sb_receipt_keys *keys,
                           sb_error *err) SB_MUST_USE;
 
+/* A receipt that no ledger has: of an estimate all is estimated; once settled it is sealed, and
+ * chained to nothing. */
+sb_status sb_receipt_new_alone(json_t **out, const sb_energy *e, const sb_receipt_facts *f,
+                               sb_receipt_keys *keys, sb_error *err) SB_MUST_USE;
+
 /* What a receipt says, as far as programs need it; texts live as long as the receipt. */
 typedef struct sb_receipt_view {
     const char *id, *prev_hash, *hash, *key_id, *sig; /* "" when it has none */

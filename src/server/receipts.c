@@ -191,19 +191,6 @@ static sb_receipt_facts facts_of(const sb_receipts *r, const kept *k)
                               .tariff = r->o.tariff};
 }
 
-/* Sealed, but in no ledger. */
-static sb_status make_alone(sb_receipts *r, const kept *k, sb_energy e, bool settled, json_t **out,
-                            sb_error *err)
-{
-    sb_receipt_facts f = facts_of(r, k);
-    f.estimated_uj = e.source == SB_ENERGY_ESTIMATED ? e.energy_uj : 0;
-    e.settled = settled;
-    SB_TRY(sb_receipt_new(out, &e, &f, err));
-    const sb_status s = settled ? sb_receipt_seal(*out, "", r->keys, err) : SB_OK;
-    if (s != SB_OK) json_decref(*out);
-    return s;
-}
-
 static sb_status make(sb_receipts *r, const kept *k, bool settled, json_t **out, sb_error *err)
 {
     const pending *p = k->p;
@@ -213,17 +200,20 @@ static sb_status make(sb_receipts *r, const kept *k, bool settled, json_t **out,
         energies[i] = p->choices[i].energy;
         owners[i] = p->choices[i].owner;
     }
-    const sb_energy e = sb_energy_together(energies, p->n);
+    const sb_receipt_facts f = facts_of(r, k);
+    sb_energy e = sb_energy_together(energies, p->n);
+    e.settled = settled;
     if (!settled || !r->log || e.source == SB_ENERGY_UNAVAILABLE)
-        return make_alone(r, k, e, settled, out, err);
+        return sb_receipt_new_alone(out, &e, &f, r->keys, err);
     const sb_ledger_receipt x = {.energy = e,
-                                 .facts = facts_of(r, k),
+                                 .facts = f,
                                  .owners = owners,
                                  .n_owners = p->has_owners ? p->n : 0,
                                  .key = k->key,
                                  .keys = r->keys};
     if (sb_ledger_log_receipt(r->log, &x, out, err) == SB_OK) return SB_OK;
-    return make_alone(r, k, e, true, out, err); /* the disk is full: it is not in the ledger */
+    return sb_receipt_new_alone(out, &e, &f, r->keys,
+                                err); /* the disk is full: it is not in the ledger */
 }
 
 /* What this answer's prompt tells of later ones. */
