@@ -114,14 +114,15 @@ typedef void (*opener)(sb_counters *c, sb_look *l);
 static const struct {
     sb_meter_kind kind;
     opener open;
+    bool dear; /* reading it waits, or wakes something up: roots.aside leaves it out */
 } order[] = {
-    {SB_METER_PERF, sb_find_perf},       {SB_METER_POWERCAP, sb_find_powercap},
-    {SB_METER_GUEST, sb_find_guest},     {SB_METER_PSYS, sb_find_perf_psys},
-    {SB_METER_PSYS, sb_find_psys},       {SB_METER_SERVER, sb_find_server},
-    {SB_METER_RAIL, sb_find_rail},       {SB_METER_PLUG, sb_find_plug},
-    {SB_METER_BATTERY, sb_find_battery}, {SB_METER_NODE, sb_find_node},
-    {SB_METER_DCMI, sb_find_dcmi},       {SB_METER_GPU, sb_find_nvml},
-    {SB_METER_GPU, sb_find_hwmon_gpu},
+    {SB_METER_PERF, sb_find_perf, false},       {SB_METER_POWERCAP, sb_find_powercap, false},
+    {SB_METER_GUEST, sb_find_guest, false},     {SB_METER_PSYS, sb_find_perf_psys, false},
+    {SB_METER_PSYS, sb_find_psys, false},       {SB_METER_SERVER, sb_find_server, false},
+    {SB_METER_RAIL, sb_find_rail, false},       {SB_METER_PLUG, sb_find_plug, false},
+    {SB_METER_BATTERY, sb_find_battery, false}, {SB_METER_NODE, sb_find_node, false},
+    {SB_METER_DCMI, sb_find_dcmi, true},        {SB_METER_GPU, sb_find_nvml, true},
+    {SB_METER_GPU, sb_find_hwmon_gpu, false},
 };
 
 /* What became of a source decides what its rows say. */
@@ -183,8 +184,7 @@ sb_status sb_sources_open(sb_sources *s, const sb_meter_roots *roots, sb_error *
     for (size_t i = 0; i < SB_ARRAY_LEN(order); i++) {
         if (s->main && !roots->survey && order[i].kind != SB_METER_GPU) continue;
         const size_t rows_from = s->look.n_rows;
-        const bool aside =
-            roots->aside && (order[i].open == sb_find_nvml || order[i].open == sb_find_dcmi);
+        const bool aside = roots->aside && order[i].dear;
         if (!c) c = sb_calloc(1, sizeof *c);
         if (c) order[i].open(c, &s->look);
         if (!c || c->no_memory) {
