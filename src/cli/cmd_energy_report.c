@@ -60,7 +60,7 @@ static sb_status read_sums(sb_report *r, sb_error *err)
     const int64_t to = r->to_day == INT64_MAX ? INT64_MAX : (r->to_day + 1) * 24;
     SB_TRY(sb_store_open(&store, NULL, err));
     sb_status s = sb_db_open(&db, sb_store_home(store), SB_DB_READ, &why);
-    if (s == SB_OK) s = sb_sum_each(db, from, to, sb_report_add, r, &why);
+    if (s == SB_OK) s = sb_sum_each(db, SB_OWNER_ALL, from, to, sb_report_add, r, &why);
     if (s == SB_OK && r->by == SB_BY_KEY) s = sb_key_list(db, name_key, r, &why);
     if (s == SB_NOT_FOUND) s = SB_OK; /* no data base: nothing was spent */
     if (s != SB_OK && err) *err = why;

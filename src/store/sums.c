@@ -114,20 +114,27 @@ static sb_status walk(sb_db *db, sqlite3_stmt *st, sb_sum_row row, void *ctx, sb
     }
 }
 
+/* Of one owner or of all, in order of the hour. */
+static sb_status select_rows(sqlite3_stmt **st, sb_db *db, sb_owner owner, int64_t from, int64_t to,
+                             sb_error *err)
+{
+    return owner == SB_OWNER_ALL
+               ? SB_SQL(st, db, err,
+                        "SELECT " COLUMNS ", model, source, owner FROM sum"
+                        " WHERE hour >= ? AND hour < ? ORDER BY hour",
+                        sb_int(from), sb_int(to))
+               : SB_SQL(st, db, err,
+                        "SELECT " COLUMNS ", model, source, owner FROM sum"
+                        " WHERE owner = ? AND hour >= ? AND hour < ? ORDER BY hour",
+                        sb_int(owner), sb_int(from), sb_int(to));
+}
+
 sb_status sb_sum_list(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum_row row,
                       void *ctx, sb_error *err)
 {
     sqlite3_stmt *st = NULL;
     SB_TRY(sb_turn_read(db, err));
-    sb_status s = owner == SB_OWNER_ALL
-                      ? SB_SQL(&st, db, err,
-                               "SELECT " COLUMNS " FROM sum"
-                               " WHERE hour >= ? AND hour < ? ORDER BY hour",
-                               sb_int(from), sb_int(to))
-                      : SB_SQL(&st, db, err,
-                               "SELECT " COLUMNS " FROM sum"
-                               " WHERE owner = ? AND hour >= ? AND hour < ? ORDER BY hour",
-                               sb_int(owner), sb_int(from), sb_int(to));
+    sb_status s = select_rows(&st, db, owner, from, to, err);
     if (s == SB_OK) s = sb_row_status(walk(db, st, row, ctx, err));
     return sb_turn_done(db, s);
 }
@@ -142,15 +149,12 @@ static sb_status each(sb_db *db, sqlite3_stmt *st, sb_sum_part part, void *ctx, 
     }
 }
 
-sb_status sb_sum_each(sb_db *db, int64_t from, int64_t to, sb_sum_part part, void *ctx,
-                      sb_error *err)
+sb_status sb_sum_each(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum_part part,
+                      void *ctx, sb_error *err)
 {
     sqlite3_stmt *st = NULL;
     SB_TRY(sb_turn_read(db, err));
-    sb_status s = SB_SQL(&st, db, err,
-                         "SELECT " COLUMNS ", model, source, owner"
-                         " FROM sum WHERE hour >= ? AND hour < ? ORDER BY hour",
-                         sb_int(from), sb_int(to));
+    sb_status s = select_rows(&st, db, owner, from, to, err);
     if (s == SB_OK) s = sb_row_status(each(db, st, part, ctx, err));
     return sb_turn_done(db, s);
 }

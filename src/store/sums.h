@@ -44,9 +44,9 @@ sb_status sb_sum_add(sb_db *db, sb_owner owner, const sb_sum *s, sb_error *err) 
 /* Hours from <= hour < to that have something, in order; models and sources as one. */
 sb_status sb_sum_list(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum_row row,
                       void *ctx, sb_error *err) SB_MUST_USE;
-/* Every row of those hours, of all owners, in order of the hour. */
-sb_status sb_sum_each(sb_db *db, int64_t from, int64_t to, sb_sum_part part, void *ctx,
-                      sb_error *err) SB_MUST_USE;
+/* Every row of those hours, in order of the hour. */
+sb_status sb_sum_each(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum_part part,
+                      void *ctx, sb_error *err) SB_MUST_USE;
 /* The sum of those hours; its hour is `from`. */
 sb_status sb_sum_total(sb_db *db, sb_owner owner, int64_t from, int64_t to, sb_sum *out,
                        sb_error *err) SB_MUST_USE;

@@ -258,10 +258,13 @@ static void sums_keep_models_and_sources_apart(void **state)
     s.source = SB_SUM_ESTIMATED;
     OK(sb_sum_add(r->db, 1, &s, WHY));
     OK(sb_sum_add(r->db, 2, &s, WHY));
-    OK(sb_sum_each(r->db, 0, 100, see_part, seen, WHY));
+    OK(sb_sum_each(r->db, SB_OWNER_ALL, 0, 100, see_part, seen, WHY));
     assert_string_equal(seen, "10:1::0/100 10:1:m:1/200 10:1:m:2/100 10:2:m:2/100 ");
     seen[0] = 0;
-    OK(sb_sum_each(r->db, 11, 100, see_part, seen, WHY));
+    OK(sb_sum_each(r->db, 2, 0, 100, see_part, seen, WHY));
+    assert_string_equal(seen, "10:2:m:2/100 ");
+    seen[0] = 0;
+    OK(sb_sum_each(r->db, SB_OWNER_ALL, 11, 100, see_part, seen, WHY));
     assert_string_equal(seen, "");
     OK(sb_sum_list(r->db, 1, 0, 100, see_sum, seen, WHY)); // as one hour
     assert_string_equal(seen, "10:4/400 ");
@@ -334,7 +337,7 @@ static void sums_of_before_stay(void **state)
     room_open(r);
     assert_int_equal(sqlite3_exec(r->db->sq, back, NULL, NULL, NULL), SQLITE_OK);
     room_reopen(r);
-    OK(sb_sum_each(r->db, 0, 100, see_part, seen, WHY));
+    OK(sb_sum_each(r->db, SB_OWNER_ALL, 0, 100, see_part, seen, WHY));
     assert_string_equal(seen, "10:1::0/500 11:7::0/60 ");
     OK(sb_db_check(r->db, &f, WHY));
     assert_int_equal(f.version, sb_schema_version);
