@@ -195,7 +195,7 @@ sb_status sb_sched_submit(sb_sched *s, const sb_seq_opts *o, sb_seq **out, sb_er
     const bool full = s->n_waiting + s->n_run >= s->o.max_queue + s->n_slots;
     if (!full) {
         q->arrival = s->n_arrived++;
-        sb_hold_arrival(s, sb_now_ns());
+        if (s->o.batch_wait_ns) sb_hold_arrival(s, sb_now_ns());
         q->share = sb_sched_share(s, o->share, o->weight);
         sb_sched_enqueue(s, q);
         s->n_events++;
@@ -341,6 +341,13 @@ static void settle(sb_sched *s, bool all)
     sb_prefix_trim(s->prefix, quick_tokens(s), s->o.quick_bytes);
 }
 
+void sb_sched_sleep(sb_sched *s, uint64_t until_ns)
+{
+    const struct timespec t = {.tv_sec = (time_t)(until_ns / 1000000000),
+                               .tv_nsec = (long)(until_ns % 1000000000)};
+    (void)pthread_cond_timedwait(&s->wake, &s->lock, &t);
+}
+
 /* Lock held. True while the processors rest and no step may begin; some of that time is slept here.
  * Whatever is new ends the sleep, so that who is cancelled need not wait for the end of a pause. */
 static bool rest(sb_sched *s)
@@ -362,9 +369,7 @@ static bool rest(sb_sched *s)
     }
     if (s->ended || s->stop) return true;
     const uint64_t until = now + (uint64_t)(due < SB_REST_LOOK_NS ? due : SB_REST_LOOK_NS);
-    const struct timespec t = {.tv_sec = (time_t)(until / 1000000000),
-                               .tv_nsec = (long)(until % 1000000000)};
-    (void)pthread_cond_timedwait(&s->wake, &s->lock, &t);
+    sb_sched_sleep(s, until);
     return true;
 }
 

@@ -9,8 +9,6 @@
 #include "base/clock.h"
 #include "engine/sched_state.h"
 
-#include <time.h>
-
 enum {
     GAP_STEPS = 8,  /* a gap moves what is expected by its eighth */
     LIKELY_GAPS = 2 /* after so many of them nobody is expected any more */
@@ -26,10 +24,11 @@ void sb_hold_arrival(sb_sched *s, uint64_t now_ns)
 
 uint64_t sb_hold_until_ns(const sb_sched *s)
 {
-    const uint64_t most = s->hold_ns + s->o.batch_wait_ns;
+    const double near_ns = LIKELY_GAPS * s->gap_ns;
     if (s->n_waiting >= s->n_slots || s->first->o.priority > 0) return 0;
-    if (2 * s->gap_ns > (double)s->o.batch_wait_ns) return 0;
-    const uint64_t likely = s->arrived_ns + (uint64_t)(LIKELY_GAPS * s->gap_ns);
+    if (near_ns > (double)s->o.batch_wait_ns) return 0;
+    const uint64_t likely = s->arrived_ns + (uint64_t)near_ns;
+    const uint64_t most = s->hold_ns + s->o.batch_wait_ns;
     return likely < most ? likely : most;
 }
 
@@ -44,9 +43,7 @@ bool sb_sched_hold(sb_sched *s)
     const uint64_t until = sb_hold_until_ns(s);
     if (now >= until) return false;
     if (s->ended || s->stop) return true;
-    const struct timespec t = {.tv_sec = (time_t)(until / 1000000000),
-                               .tv_nsec = (long)(until % 1000000000)};
     s->stats.n_held++;
-    (void)pthread_cond_timedwait(&s->wake, &s->lock, &t);
+    sb_sched_sleep(s, until);
     return true;
 }

@@ -151,6 +151,7 @@ bool sb_sched_hold(sb_sched *s);
 /* sched_draw.c: runs the step made and draws; marks what is over. */
 void sb_sched_compute(sb_sched *s);
 
-/* sched.c */
+/* sched.c; the first under the lock: until then, or until something is new. */
+void sb_sched_sleep(sb_sched *s, uint64_t until_ns);
 void sb_sched_end(sb_sched *s, sb_seq *q, sb_seq_end why);
 #endif
