@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from serve import SLOW, SOBRE, Server, wait_for
+from serve import SLOW, SOBRE, Server, cpu_ns, wait_for
 
 
 def model_path(name="smollm2-135m"):
@@ -49,8 +49,7 @@ class Measured:
 
     def cpu_ms(self):
         """CPU time of the threads there are, to the microsecond."""
-        return sum(int(open("/proc/%d%s/schedstat" % (self.p.pid, t)).read().split()[0])
-                   for t in self.tasks()) / 1e6
+        return cpu_ns(self.p.pid) / 1e6
 
     def switches(self):
         """Voluntary context switches of all threads."""

@@ -52,7 +52,7 @@ bool sb_grid_find(const char *zone, sb_grid *out);
 /* All zones, "CN DE ...", for messages. */
 const char *sb_grid_zones(void);
 bool sb_grid_is_path(const char *text);
-/* "the operator's file is too old, so the table is used", or "": for who must not learn its path. */
+/* "the operator's file is too old, so the table is used", or "": it does not name the file. */
 void sb_grid_why_text(const sb_grid *g, char *out, size_t out_bytes);
 /* A zone, a number of grams, or a path (it has a '/'). now_s: since 1970. */
 sb_status sb_grid_parse(sb_grid *out, const char *text, int64_t now_s, sb_error *err) SB_MUST_USE;

@@ -17,7 +17,7 @@ import time
 import xml.dom.minidom
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from serve import SOBRE, Server, tiny_model, wait_for  # noqa: E402
+from serve import SOBRE, Server, cpu_ns, tiny_model, wait_for  # noqa: E402
 from tap import case, finish  # noqa: E402
 
 DAY = 20783  # 2026-11-26
@@ -231,11 +231,9 @@ class Counters(threading.Thread):
 
     def run(self):
         begin = time.monotonic()
-        clock = "/proc/%d/schedstat"
         while not self.stop.wait(0.001):
             try:
-                cpu_s = sum(int(open("/proc/%d/task/%s/schedstat" % (self.pid, t)).read().split()[0])
-                            for t in os.listdir("/proc/%d/task" % self.pid)) / 1e9
+                cpu_s = cpu_ns(self.pid) / 1e9
             except (OSError, ValueError, IndexError):
                 continue
             uj = int(cpu_s * self.MW * 1000) + int((time.monotonic() - begin) * 1e5)  # 0.1 W idle
@@ -243,7 +241,6 @@ class Counters(threading.Thread):
             self.over(os.path.join(self.zone, "energy_uj"), "%d" % (1000000 + self.most))
             wall = 5000000 + int(self.most * self.SLOPE + (time.monotonic() - begin) * self.BASE_W * 1e6)
             self.over(os.path.join(self.root, "plug"), "%d" % wall)
-        return clock
 
 
 def calibrate(room, model):

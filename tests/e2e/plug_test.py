@@ -15,7 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from serve import SLOW, SOBRE, Server, tiny_model, wait_for  # noqa: E402
+from serve import SLOW, SOBRE, Server, cpu_ns, tiny_model, wait_for  # noqa: E402
 from tap import case, finish, skip, together  # noqa: E402
 
 room = tempfile.mkdtemp(prefix="sobre-plug-")
@@ -289,22 +289,14 @@ def idle():
     with Server(*OPTIONS, "--meter-url", plug.url, env=CLEAN) as s:
         receipt(s, s.chat("x"))
         time.sleep(3)
-        n, cpu = plug.asked, cpu_ms(s.p.pid)
+        n, cpu = plug.asked, 1e-6 * cpu_ns(s.p.pid)
         time.sleep(seconds)
-        n, cpu = plug.asked - n, cpu_ms(s.p.pid) - cpu
+        n, cpu = plug.asked - n, 1e-6 * cpu_ns(s.p.pid) - cpu
         case("an idle server with a plug takes no more than 10 ms a minute", cpu <= max(3, seconds / 6) * SLOW, cpu)
         case("and the plug has its rest", 1 <= n <= seconds / 3.5 + 2, n)
         r = receipt(s, s.chat("awake", max_tokens=100))
         case("the first answer after that is measured", r["source"]["label"] == "measured", r)
     plug.pull_out()
-
-
-def cpu_ms(pid):
-    total = 0
-    for task in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
-            total += int(f.read().split()[0])
-    return total / 1e6
 
 
 d = subprocess.run([SOBRE, "energy", "meters", "--json"], stdout=subprocess.PIPE, env=dict(os.environ, LC_ALL="C"))

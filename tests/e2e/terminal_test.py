@@ -15,6 +15,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from serve import cpu_ns  # noqa: E402
 from tap import SOBRE, case, finish, skip, sobre  # noqa: E402
 
 TINY = os.path.join(os.environ.get("SOBRE_BUILD", "build"), "tests/tinymodel/tinymodel")
@@ -275,10 +276,6 @@ def find_chat(t):
         except OSError:
             pass
     return 0
-
-
-def cpu_ns(pid):
-    return sum(int(open(p).read().split()[0]) for p in glob.glob("/proc/%d/task/*/schedstat" % pid))
 
 
 def asleep(seconds):

@@ -366,6 +366,15 @@ static sb_ledger *open_ledger(void)
     return l;
 }
 
+/* A step of one answer's token. */
+static void decode_alone(sb_ledger *l, uint64_t owner, uint64_t begin_ns, uint64_t end_ns)
+{
+    const sb_work_part part = {.owner = owner, .n_decode = 1, .n_ops = 100};
+    const sb_work_record r = {
+        .begin_ns = begin_ns, .end_ns = end_ns, .n_threads = 2, .n_part = 1, .parts = &part};
+    sb_ledger_step(l, &r);
+}
+
 /* Three answers in steps that leave no pause, and nobody else: they share all of the wall. */
 static void the_wall_adds_up(void **unused)
 {
@@ -411,12 +420,7 @@ static void others_pay_their_base(void **unused)
     sb_ledger_begin(l, &a);
     const uint64_t before = machine.now_ns;
     pass(100000000, 40, 200000000, 600000000); /* three quarters of the time are others' */
-    const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
-    sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
-                                        .end_ns = machine.now_ns,
-                                        .n_threads = 2,
-                                        .n_part = 1,
-                                        .parts = &part});
+    decode_alone(l, a.owner, before, machine.now_ns);
     const sb_energy e = sb_ledger_end(l, &a);
     assert_int_equal(e.energy_uj, 1000000);
     assert_int_equal(e.share_ns, 25000000);
@@ -439,12 +443,7 @@ static void a_fit_holds_for_all_or_not(void **unused)
             const uint64_t before = machine.now_ns;
             pass(SB_LEDGER_WINDOW_NS, 10, 1000000, 0);
             if (k == 2 * lost) machine.n_lost++;
-            const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
-            sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
-                                                .end_ns = machine.now_ns,
-                                                .n_threads = 2,
-                                                .n_part = 1,
-                                                .parts = &part});
+            decode_alone(l, a.owner, before, machine.now_ns);
         }
         const sb_energy e = sb_ledger_end(l, &a);
         assert_int_equal(e.wall.n, lost < 0 ? plug.n : 0);
@@ -592,12 +591,7 @@ static void idling_is_learnt(void **unused)
     assert_int_equal(sb_ledger_idle_mw(l), 5000);
     const uint64_t before = machine.now_ns;
     pass(10000000, 50, 20000000, 0);
-    const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
-    sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
-                                        .end_ns = machine.now_ns,
-                                        .n_threads = 2,
-                                        .n_part = 1,
-                                        .parts = &part});
+    decode_alone(l, a.owner, before, machine.now_ns);
     pass(100000000, 5, 0, 0); /* a pause inside the answer, at idle power */
     const sb_energy e = sb_ledger_end(l, &a);
     assert_int_equal(e.energy_uj, 500000);
@@ -637,12 +631,7 @@ static void a_lost_tick_makes_an_estimate(void **unused)
         const uint64_t before = machine.now_ns;
         pass(SB_LEDGER_WINDOW_NS, 10, 2 * SB_LEDGER_WINDOW_NS, 0);
         if (k == 1) machine.n_lost++;
-        const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
-        sb_ledger_step(l, &(sb_work_record){.begin_ns = before,
-                                            .end_ns = machine.now_ns,
-                                            .n_threads = 2,
-                                            .n_part = 1,
-                                            .parts = &part});
+        decode_alone(l, a.owner, before, machine.now_ns);
     }
     const sb_energy e = sb_ledger_end(l, &a);
     assert_int_equal(e.source, SB_ENERGY_ESTIMATED);
@@ -667,12 +656,7 @@ static void a_provisional_receipt_settles(void **unused)
     assert_int_equal(sb_ledger_open(&l, &o, NULL), SB_OK);
     sb_ledger_begin(l, &a);
     pass(10000000, 40, 20000000, 0);
-    const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
-    sb_ledger_step(l, &(sb_work_record){.begin_ns = 1000,
-                                        .end_ns = machine.now_ns,
-                                        .n_threads = 2,
-                                        .n_part = 1,
-                                        .parts = &part});
+    decode_alone(l, a.owner, 1000, machine.now_ns);
     sb_energy e = sb_ledger_end(l, &a);
     assert_false(e.settled);
     assert_int_equal(e.energy_uj, 400000);
@@ -697,12 +681,7 @@ static void too_many_ends_in_one_tick(void **unused)
     for (int i = 0; i < N; i++) {
         sb_ledger_account a;
         sb_ledger_begin(l, &a);
-        const sb_work_part part = {.owner = a.owner, .n_decode = 1, .n_ops = 100};
-        sb_ledger_step(l, &(sb_work_record){.begin_ns = machine.now_ns,
-                                            .end_ns = machine.now_ns + 1000,
-                                            .n_threads = 2,
-                                            .n_part = 1,
-                                            .parts = &part});
+        decode_alone(l, a.owner, machine.now_ns, machine.now_ns + 1000);
         pass(1000, 0, 2000, 0);
         (void)sb_ledger_end(l, &a);
     }

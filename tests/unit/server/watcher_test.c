@@ -190,6 +190,18 @@ static bool becomes(const rig *r, bool good, long most_ms)
     return false;
 }
 
+/* With a plug that has answered once, and the meter open. */
+static rig begin_opened(uint64_t old_ns)
+{
+    char out[32];
+    sb_watcher_pace pace = quick;
+    pace.old_ns = old_ns;
+    rig r = begin(GOOD, &pace);
+    assert_true(get(&r, tasmota, out));
+    sb_watcher_opened(r.w);
+    return r;
+}
+
 static void while_opening_it_waits(void **state)
 {
     char out[32] = "";
@@ -228,9 +240,7 @@ static void once_open_nothing_waits_and_nothing_is_old(void **state)
 {
     char out[32] = "";
     (void)state;
-    rig r = begin(GOOD, &quick);
-    assert_true(get(&r, tasmota, out));
-    sb_watcher_opened(r.w);
+    rig r = begin_opened(quick.old_ns);
     atomic_store(&net->mood, HANGS);
     uint64_t worst_ns = 0;
     bool good = true;
@@ -251,13 +261,8 @@ static void once_open_nothing_waits_and_nothing_is_old(void **state)
 
 static void what_fails_is_no_reading_until_it_answers(void **state)
 {
-    char out[32] = "";
     (void)state;
-    sb_watcher_pace pace = quick;
-    pace.old_ns = 60000 * ms_ns; /* the failure says it, not the age */
-    rig r = begin(GOOD, &pace);
-    assert_true(get(&r, tasmota, out));
-    sb_watcher_opened(r.w);
+    rig r = begin_opened(60000 * ms_ns); /* the failure says it, not the age */
     atomic_store(&net->mood, SILENT);
     assert_true(becomes(&r, false, 2000));
     atomic_store(&net->mood, GOOD);
@@ -297,11 +302,7 @@ static void a_rest_leaves_a_text_that_is_good(void **state)
 {
     char out[32] = "";
     (void)state;
-    sb_watcher_pace pace = quick;
-    pace.old_ns = 500 * ms_ns;
-    rig r = begin(GOOD, &pace);
-    assert_true(get(&r, tasmota, out));
-    sb_watcher_opened(r.w);
+    rig r = begin_opened(500 * ms_ns);
     for (int i = 0; i < 3; i++) {
         sleep_ms(600); /* the text of the last reading would be too old */
         assert_true(get(&r, tasmota, out));
@@ -313,11 +314,7 @@ static void a_watcher_that_died_is_no_meter(void **state)
 {
     char out[32] = "";
     (void)state;
-    sb_watcher_pace pace = quick;
-    pace.old_ns = 60000 * ms_ns;
-    rig r = begin(GOOD, &pace);
-    assert_true(get(&r, tasmota, out));
-    sb_watcher_opened(r.w);
+    rig r = begin_opened(60000 * ms_ns);
     assert_int_equal(kill(atomic_load(&net->pid), SIGKILL), 0);
     assert_true(becomes(&r, false, 2000));
     assert_false(get(&r, tasmota, out));
