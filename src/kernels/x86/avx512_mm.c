@@ -31,8 +31,9 @@
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
 #define NV_OF(mr) 2
-/* One or two rows: the instruction takes four cycles. */
-#define CHAINS(mr) ((mr) <= 2 ? 2 : 1)
+/* Up to four rows: the instruction takes four cycles and two begin in each, so the eight chains of
+ * four rows are just enough; with sixteen, two groups of four rows of Q4_0 are 2.4 % faster. */
+#define CHAINS(mr) ((mr) <= 4 ? 2 : 1)
 #define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
 #define ROWS_TILED_NAMES(name) , name##_tiled5
 #define ROWS_DIRECT_MORE(name)                                                                     \
