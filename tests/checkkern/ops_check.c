@@ -191,7 +191,8 @@ static const unsigned char *quant_block(ck *c, const float x[32])
 }
 
 /* Values between two codes go to the even one; a block of one sign has all 254 steps; no code is
- * -128, whatever the rounding of both ends; what cannot be a number shows as NaN. */
+ * -128, whatever the rounding of both ends; what cannot be a number shows as NaN; a span counts from
+ * SB_ACT_TINY on. */
 static void check_quant_edges(ck *c)
 {
     float x[32];
@@ -222,6 +223,12 @@ static void check_quant_edges(ck *c)
     x[1] = 3e38f;
     row = quant_block(c, x);
     ck_true(c, isnan(act_d(row, 32)[0]) && isnan(act_s(row, 32, 0)[0]) && row[0] == 0, "overflow");
+    for (int just = 0; just < 2; just++) { // the least span that counts, and the next below
+        x[0] = 0.0f;
+        x[1] = just ? SB_ACT_TINY : nextafterf(SB_ACT_TINY, 0.0f);
+        row = quant_block(c, x);
+        ck_true(c, (act_d(row, 32)[0] > 0.0f) == (just == 1), "a span of %a", (double)x[1]);
+    }
     ck_case_end(c);
 }
 

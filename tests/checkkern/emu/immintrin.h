@@ -82,6 +82,19 @@ static inline simde__m512 ck_cvtepi32_ps(simde__m512i v)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps ck_cvtepi32_ps
 
+/* Rounded to nearest, as MXCSR has it. */
+static inline simde__m512i ck_cvtps_epi32(simde__m512 v)
+{
+    float from[16];
+    int to[16];
+    simde_mm512_storeu_ps(from, v);
+    for (int i = 0; i < 16; i++)
+        to[i] = _mm_cvtss_si32(_mm_set_ss(from[i]));
+    return simde_mm512_loadu_si512(to);
+}
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32 ck_cvtps_epi32
+
 static inline simde__m512 ck_cvtph_ps(__m256i v)
 {
     float to[16];
@@ -91,4 +104,7 @@ static inline simde__m512 ck_cvtph_ps(__m256i v)
 }
 #undef _mm512_cvtph_ps
 #define _mm512_cvtph_ps ck_cvtph_ps
+
+#undef _mm512_shuffle_f32x4
+#define _mm512_shuffle_f32x4 simde_mm512_shuffle_f32x4
 #endif
