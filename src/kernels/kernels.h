@@ -29,9 +29,9 @@
  *                     y = fma(wm, s[0], y), with ws, wm the block's weight scale and minimum as
  *                     exact f32 products (w = ws * code + wm).
  *                     Where the format's scales are per 16, the block has two halves h, each with
- *                     its own isum, ws, wm: first y = fma((float)isum[h], ws[h] * d, y) for
- *                     h = 0, 1, then, where there are minima, y = fma(wm[h], s[1 + h], y) for
- *                     h = 0, 1. */
+ *                     its own isum, ws, wm: first t = (float)isum[0] * ws[0], t =
+ *                     fma((float)isum[1], ws[1], t), y = fma(t, d, y); then, where there are
+ *                     minima, y = fma(wm[h], s[1 + h], y) for h = 0, 1. */
 #ifndef SB_KERNELS_H
 #define SB_KERNELS_H
 #include "base/base.h"

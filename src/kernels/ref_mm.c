@@ -128,8 +128,8 @@ static float block_add(const panel_info *p, const block *w, const unsigned char 
         const bool minima = p->scales == SCALES_F16M || p->scales == SCALES_K32M;
         return minima ? fmaf(w->wm[0], act_s(x, k, 0)[b], y) : y;
     }
-    for (int32_t h = 0; h < 2; h++)
-        y = fmaf((float)dot(q + 16 * h, z, w->code + 16 * h, 16), w->ws[h] * d, y);
+    const float first = (float)dot(q, z, w->code, 16) * w->ws[0];
+    y = fmaf(fmaf((float)dot(q + 16, z, w->code + 16, 16), w->ws[1], first), d, y);
     for (int32_t h = 0; h < 2 && p->scales == SCALES_K16M; h++)
         y = fmaf(w->wm[h], act_s(x, k, 1 + h)[b], y);
     return y;

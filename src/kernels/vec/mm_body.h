@@ -58,9 +58,11 @@ FLAT int64_t apart(int64_t at)
     return at;
 }
 
-/* The float steps of block t, half h. */
+/* The float steps of block t, half h. A first half only begins `part`, the second brings both to y.
+ */
 FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
-                     VI sum[MR_MAX][V_PER_LINE], const VI pair[V_PER_LINE], float *y)
+                     VI sum[MR_MAX][V_PER_LINE], const VI pair[V_PER_LINE],
+                     VF part[MR_MAX][V_PER_LINE], float *y)
 {
     const panel_info *p = o->p;
     const int32_t i = t->i, b = m->b0 + i, v0 = t->v0;
@@ -78,8 +80,13 @@ FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             float *at = y + SB_PANEL * r + LANES * (v0 + v);
-            const VI s = v_pair_add(sum[r][v], pair[v], zq);
-            vf_store(at, vf_fma(vf_from_i32(s), vf_mul(ws[v], d), vf_load(at)));
+            const VF s = vf_from_i32(v_pair_add(sum[r][v], pair[v], zq));
+            if (!has_halves(p))
+                vf_store(at, vf_fma(s, vf_mul(ws[v], d), vf_load(at)));
+            else if (h == 0)
+                part[r][v] = vf_mul(s, ws[v]);
+            else
+                vf_store(at, vf_fma(vf_fma(s, ws[v], part[r][v]), d, vf_load(at)));
         }
     }
 }
@@ -154,11 +161,12 @@ FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, floa
 {
     const bool halves = has_halves(o->p), minima = has_minima(o->p);
     VI sum[MR_MAX][V_PER_LINE], pair[V_PER_LINE];
+    VF part[MR_MAX][V_PER_LINE];
     products(o, m, t, halves ? 0 : -1, sum, pair);
-    scale_step(o, m, t, 0, sum, pair, y);
+    scale_step(o, m, t, 0, sum, pair, part, y);
     if (halves) {
         products(o, m, t, 1, sum, pair);
-        scale_step(o, m, t, 1, sum, pair, y);
+        scale_step(o, m, t, 1, sum, pair, part, y);
     }
     if (minima) min_step(o, m, t, 0, y);
     if (minima && halves) min_step(o, m, t, 1, y);
