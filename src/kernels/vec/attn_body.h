@@ -20,8 +20,7 @@
 enum {
     GROUP_ROWS = 6,
     TILE_VECS = 4,    /* most vectors of a row's tile; 6 x 2 or 3 x 4 sums fill 16 registers */
-    FEW_ROWS = 3,     /* up to here the tile is 4 wide even with 16 registers, and values are */
-                      /* prefetched: so few rows wait for memory */
+    FEW_ROWS = 3,     /* up to here the tile is 4 wide even with 16 registers */
     BLOCK = KV_BLOCK, /* positions of a key block */
     BLOCK_VECS = BLOCK / LANES,
     PAGE_BLOCKS = SB_KV_PAGE / BLOCK,
@@ -54,7 +53,9 @@ ALWAYS_INLINE size_t block_at(const group *g, int32_t block, const sb_kv_type t)
     return i * (t == SB_KV_I8 ? kv_i8_block_bytes(n) : BLOCK * n * kv_elem_bytes(t));
 }
 
-/* Adds q * key of the dims [d0, d1) for R rows and B blocks. k: the blocks' elements. */
+/* Adds q * key of the dims [d0, d1) for R rows and B blocks. k: the blocks' elements. Values are
+ * asked for meanwhile where one group is all of the call's rows, for those wait for memory (six
+ * rows: 99 and 120 GFLOPS). */
 // NOLINTNEXTLINE(readability-function-size): inlined, most of them are constants then
 ALWAYS_INLINE void add_dims(const group *g, const unsigned char *const *k,
                             const unsigned char *const *v, size_t d0, size_t d1, const int R,
@@ -66,7 +67,7 @@ ALWAYS_INLINE void add_dims(const group *g, const unsigned char *const *k,
         const size_t at = d * BLOCK;
 #pragma GCC unroll 4
         for (int b = 0; b < B; b++) {
-            if (R <= FEW_ROWS) __builtin_prefetch(v[b] + at * elem, 0, 2);
+            if (g->a->n_row <= GROUP_ROWS) __builtin_prefetch(v[b] + at * elem, 0, 2);
         }
 #pragma GCC unroll 2
         for (int second = 0; second < 2; second++) {
