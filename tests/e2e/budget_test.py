@@ -312,7 +312,7 @@ def governor():
     key = kept.split()[0]
     with open(os.path.join(room, "governor"), "a") as f:
         f.write("%s 2 1500000 1 1 1\n" % key)
-    p = subprocess.Popen([SOBRE, "run", "-m", MODEL, "--raw", "-t", str(THREADS), "--governor", "auto", "x"],
+    p = subprocess.Popen([SOBRE, "run", "-m", MODEL, "--raw", "-t", str(THREADS), "--temp", "0", "--governor", "auto", "x"],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          env={**os.environ, "SOBRE_HOME": room, "LC_ALL": "C.UTF-8", **env})
     p.stdout.read(20)
