@@ -18,21 +18,28 @@
 #endif
 /* Keeps a sum as written. */
 #define KEEP(v) __asm__("" : "+w"(v))
+/* Asks for a line no sooner than v is made. */
+#define ASK(p, v) __asm__ volatile("prfm pldl1keep, [%1]" : "+w"(v) : "r"(p))
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
 #define NV_OF(mr) 4
 #define CHAINS(mr) 1
 #define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
 #define ROWS_TILED_NAMES(name) , name##_tiled5
+#define ROWS_ALONE_MORE(name)                                                                      \
+    ROWS(name##_alone3, name, WAY_ALONE, 3)                                                        \
+    ROWS(name##_alone4, name, WAY_ALONE, 4)                                                        \
+    ROWS(name##_alone5, name, WAY_ALONE, 5)
 #define ROWS_DEAR_MORE(name)
-#define ROWS_DEAR_NAMES(name)
-#define ROWS_DIRECT_MORE(name)                                                                     \
+#define ROWS_GROUPS(name)                                                                          \
     ROWS(name##_first3, name, WAY_FIRST, 3)                                                        \
     ROWS(name##_first4, name, WAY_FIRST, 4)                                                        \
     ROWS(name##_first5, name, WAY_FIRST, 5)                                                        \
     ROWS(name##_again3, name, WAY_AGAIN, 3)                                                        \
     ROWS(name##_again4, name, WAY_AGAIN, 4)                                                        \
     ROWS(name##_again5, name, WAY_AGAIN, 5)
+#define ROWS_ALONE_NAMES(name) , name##_alone3, name##_alone4, name##_alone5
+#define ROWS_DEAR_NAMES(name)
 #define ROWS_FIRST_NAMES(name) , name##_first3, name##_first4, name##_first5
 #define ROWS_AGAIN_NAMES(name) , name##_again3, name##_again4, name##_again5
 #define CLASS_CHEAP(name) static const mm_rows_fn name##_tiled[1];

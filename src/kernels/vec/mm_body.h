@@ -37,9 +37,8 @@ typedef struct mm_rows {
     float *y, *y_0; /* of this group of rows, and of the first */
     size_t y_stride;
     int32_t k, b0, blocks;
-    const unsigned char *ahead; /* bytes to fetch meanwhile, ahead_lines lines for each block */
-    int32_t ahead_lines;
-    int32_t *pairs; /* code_pair's of the blocks, pairs_step apart */
+    const unsigned char *ahead; /* what to fetch beside block 0 of the panel */
+    int32_t *pairs;             /* code_pair's of the blocks, pairs_step apart */
     int32_t pairs_step;
 } mm_rows;
 
@@ -58,8 +57,7 @@ FLAT int64_t apart(int64_t at)
     return at;
 }
 
-/* The float steps of block t, half h. A first half only begins `part`, the second brings both to y.
- */
+/* The float steps of block t, half h: a first half begins `part`, the second brings both to y. */
 FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
                      VI sum[MR_MAX][V_PER_LINE], const VI pair[V_PER_LINE],
                      VF part[MR_MAX][V_PER_LINE], float *y)
@@ -142,7 +140,7 @@ FLAT void products(const mm_shape *o, const mm_rows *m, const mm_block *t, int h
                    VI sum[MR_MAX][V_PER_LINE], VI pair[V_PER_LINE])
 {
     int32_t *at = pairs_at(m, t->i, h < 0 ? 0 : h) + LANES * t->v0;
-    if (o->way != WAY_FIRST) {
+    if (o->way == WAY_AGAIN || o->way == WAY_TILED) {
         dot(o, t, h, false, sum, pair);
         UNROLL
         for (int v = 0; v < o->nv; v++)
@@ -153,8 +151,15 @@ FLAT void products(const mm_shape *o, const mm_rows *m, const mm_block *t, int h
     UNROLL
     for (int v = 0; v < o->nv; v++) {
         pair[v] = code_pair(o->p, pair[v]);
-        if (o->mr > 2) v_store(at + LANES * v, pair[v]);
+        if (o->way == WAY_FIRST) v_store(at + LANES * v, pair[v]);
     }
+}
+
+/* Whether registers hold no outputs beside the sums: then no sooner than they are made are outputs
+ * loaded, or the compiler takes them out early and puts them aside in memory again. */
+FLAT void y_keep_out(const mm_shape *o, float *y)
+{
+    if (o->mr * V_PER_LINE > (has_halves(o->p) ? Y_HALVES : Y_REGISTERS)) Y_IN_MEMORY(y);
 }
 
 FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, float *y)
@@ -163,9 +168,11 @@ FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, floa
     VI sum[MR_MAX][V_PER_LINE], pair[V_PER_LINE];
     VF part[MR_MAX][V_PER_LINE];
     products(o, m, t, halves ? 0 : -1, sum, pair);
+    if (!halves) y_keep_out(o, y);
     scale_step(o, m, t, 0, sum, pair, part, y);
     if (halves) {
         products(o, m, t, 1, sum, pair);
+        y_keep_out(o, y);
         scale_step(o, m, t, 1, sum, pair, part, y);
     }
     if (minima) min_step(o, m, t, 0, y);
@@ -195,8 +202,7 @@ FLAT void rows_add(const mm_shape *o, const mm_rows *m)
                       .head = head,
                       .sub = head + p->scale_off + in_frame * p->scale_step,
                       .row = row,
-                      .ahead = m->ahead + (size_t)i * 64 * (size_t)m->ahead_lines,
-                      .ahead_lines = m->ahead_lines};
+                      .ahead = m->ahead + (size_t)b * (size_t)ahead_bytes(o)};
         UNROLL
         for (int v0 = 0; v0 < V_PER_LINE; v0 += o->nv) {
             const int64_t q_at = apart((int64_t)b * SB_ACT_BLOCK);
@@ -205,7 +211,7 @@ FLAT void rows_add(const mm_shape *o, const mm_rows *m)
             for (int r = 0; r < o->mr; r++)
                 t.q[r] = row[r] + q_at;
             block_add(o, m, &t, y);
-            if (o->mr * V_PER_LINE > (has_halves(o->p) ? Y_HALVES : Y_REGISTERS)) Y_IN_MEMORY(y);
+            y_keep_out(o, y);
         }
         if (++in_frame < p->blocks) continue;
         in_frame = 0;
@@ -253,8 +259,10 @@ FLAT void tile_fill(const panel_info *p, const unsigned char *w, int32_t b0, int
 typedef void (*mm_rows_fn)(const mm_rows *m);
 typedef struct mm_kind {
     const panel_info *panel;
-    const mm_rows_fn *first, *again, *tiled; /* first group of rows, the others; over tiles */
-    int32_t n_first, n_tiled;
+    const mm_rows_fn *alone;         /* all rows at once, n_alone at most */
+    const mm_rows_fn *first, *again; /* the first of several groups of rows, and the others */
+    const mm_rows_fn *tiled;         /* over tiles, n_tiled at most */
+    int32_t n_alone, n_tiled;
     void (*fill)(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t);
 } mm_kind;
 
@@ -272,45 +280,44 @@ static void tile_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows)
     }
 }
 
-/* The rows in groups as equal as can be, over rows->blocks blocks. */
-static void groups_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, int32_t n_group)
+/* The rows in groups as equal as can be, over rows->blocks blocks. The first two ask for half of
+ * what is ahead each. */
+static void groups_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
 {
+    const unsigned char *ahead = rows->w + panel_bytes;
+    const int32_t n_group = (m->n_row + GROUP_MOST - 1) / GROUP_MOST;
     for (int32_t i = 0, r = 0, n; i < n_group; i++, r += n) {
         n = (m->n_row - r + n_group - i - 1) / (n_group - i);
         rows->x = m->x + (size_t)r * m->x_stride_bytes;
         rows->y = rows->y_0 + (size_t)r * m->y_stride;
+        rows->ahead = ahead + (i == 0 ? 0 : panel_bytes / 2);
         (i == 0 ? kind->first : kind->again)[n - 1](rows);
-        rows->ahead += (size_t)rows->blocks * 64 * (size_t)rows->ahead_lines;
     }
 }
 
 /* All rows over one panel: as one group where a kernel takes so many, or in groups of GROUP_MOST,
  * whose outputs stay in registers. AVX-512, eight rows in one group and in two: Q6_K 447 and 390
  * GOPS, for its scales are dear to decode; Q4_0 668 and 668, but 361 and 380 tokens/s of eight
- * streams (1B, two cores). One group asks
- * a few KB ahead, several each for their share of the next panel. One core's half of 215 MB,
- * percent of a plain read at 70 GB/s (two cores of Zen 5), one row, 0, 2, 4, 6 and 8 KB ahead: Q4_0
- * 98, 94, 104, 108, 105; Q6_K 71, 85, 97, 102, 99. What lies behind the last panel of a call is
- * fetched as well: it is the start of somebody's next piece, and a fetch never faults. */
+ * streams (1B, two cores). One group asks a few KB ahead, several for the next panel. One core's
+ * half of 215 MB, percent of a plain read at 70 GB/s (two cores of Zen 5), one row, 0, 2, 4, 6 and
+ * 8 KB ahead: Q4_0 98, 94, 104, 108, 105; Q6_K 71, 85, 97, 102, 99. What lies behind the last panel
+ * of a call is fetched as well: it is the start of somebody's next piece, and a fetch never faults.
+ */
 static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
 {
     enum { AHEAD_OF_ONE = 6 * 1024, AHEAD = 8 * 1024 }; /* bytes */
     _Alignas(64) int32_t pairs[PAIR_BLOCKS * SB_PANEL];
-    const bool one = m->n_row <= kind->n_first;
-    const int32_t n_group = one ? 1 : (m->n_row + GROUP_MOST - 1) / GROUP_MOST, nb = rows->blocks;
-    const int32_t lines = (int32_t)(panel_bytes / 64), n_step = n_group * nb;
-    rows->ahead = rows->w + (!one ? panel_bytes : m->n_row == 1 ? AHEAD_OF_ONE : AHEAD);
-    rows->ahead_lines = (lines + n_step - 1) / n_step;
-    rows->pairs = pairs;
-    if (n_group == 1) { // nobody reads them again
-        groups_run(kind, m, rows, n_group);
+    const int32_t nb = rows->blocks;
+    if (m->n_row <= kind->n_alone) {
+        rows->ahead = rows->w + (m->n_row == 1 ? AHEAD_OF_ONE : AHEAD);
+        kind->alone[m->n_row - 1](rows);
         return;
     }
-    const int32_t n_half = has_halves(kind->panel) ? 2 : 1, most = PAIR_BLOCKS / n_half;
-    rows->pairs_step = n_half * SB_PANEL;
-    for (; rows->b0 < nb; rows->b0 += most) {
-        rows->blocks = nb - rows->b0 < most ? nb - rows->b0 : most;
-        groups_run(kind, m, rows, n_group);
+    rows->pairs = pairs;
+    rows->pairs_step = SB_PANEL; // formats of halves go by tiles
+    for (; rows->b0 < nb; rows->b0 += PAIR_BLOCKS) {
+        rows->blocks = nb - rows->b0 < PAIR_BLOCKS ? nb - rows->b0 : PAIR_BLOCKS;
+        groups_run(kind, m, rows, panel_bytes);
     }
 }
 
@@ -319,8 +326,8 @@ static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_
  * decode. */
 static int32_t direct_most(const mm_kind *kind)
 {
-    if (!DIRECT_IS_BEST) return kind->n_first;
-    return has_halves(kind->panel) || kind->panel->scales == SCALES_E8M0 ? kind->n_first
+    if (!DIRECT_IS_BEST) return kind->n_alone;
+    return has_halves(kind->panel) || kind->panel->scales == SCALES_E8M0 ? kind->n_alone
                                                                          : ROW_BLOCK;
 }
 
@@ -435,7 +442,7 @@ static void mm_bf16(const sb_mm *m)
     elements_run(m, SB_F_BF16);
 }
 
-/* What formats have whose scales are dear to decode. */
+/* What formats have whose scales are dear to decode, and what the others have. */
 #define DEAR_F16(x)
 #define DEAR_F16M(x)
 #define DEAR_E8M0(x) x
@@ -443,6 +450,13 @@ static void mm_bf16(const sb_mm *m)
 #define DEAR_K32M(x)
 #define DEAR_K16(x) x
 #define DEAR_K16M(x) x
+#define CHEAP_F16(x) x
+#define CHEAP_F16M(x) x
+#define CHEAP_E8M0(x)
+#define CHEAP_K32(x) x
+#define CHEAP_K32M(x) x
+#define CHEAP_K16(x)
+#define CHEAP_K16M(x)
 
 /* The functions of every format. Tiles of one class share their kernels. */
 #define ROWS(name, panel, way, mr)                                                                 \
@@ -451,12 +465,14 @@ static void mm_bf16(const sb_mm *m)
         rows_add(&(const mm_shape){&panel_##panel, way, mr, NV_OF(mr)}, m);                        \
     }
 #define X(name, tile, codes, scales, zero, blocks, so, ss, co, cs, bytes)                          \
-    ROWS(name##_first1, name, WAY_FIRST, 1)                                                        \
-    ROWS(name##_first2, name, WAY_FIRST, 2)                                                        \
-    ROWS_DIRECT_MORE(name)                                                                         \
-    DEAR_##scales(ROWS_DEAR_MORE(name)) static const mm_rows_fn name##_first[] = {                 \
-        name##_first1, name##_first2 ROWS_FIRST_NAMES(name) DEAR_##scales(ROWS_DEAR_NAMES(name))}; \
-    static const mm_rows_fn name##_again[] = {NULL, NULL ROWS_AGAIN_NAMES(name)};                  \
+    ROWS(name##_alone1, name, WAY_ALONE, 1)                                                        \
+    ROWS(name##_alone2, name, WAY_ALONE, 2)                                                        \
+    ROWS_ALONE_MORE(name)                                                                          \
+    DEAR_##scales(ROWS_DEAR_MORE(name)) CHEAP_##scales(                                            \
+        ROWS_GROUPS(name)) static const mm_rows_fn name##_alone[] = {                              \
+        name##_alone1, name##_alone2 ROWS_ALONE_NAMES(name) DEAR_##scales(ROWS_DEAR_NAMES(name))}; \
+    static const mm_rows_fn name##_first[] = {NULL, NULL CHEAP_##scales(ROWS_FIRST_NAMES(name))};  \
+    static const mm_rows_fn name##_again[] = {NULL, NULL CHEAP_##scales(ROWS_AGAIN_NAMES(name))};  \
     static void name##_fill(const unsigned char *w, int32_t b0, int32_t n, mm_tile *t)             \
     {                                                                                              \
         tile_fill(&panel_##name, w, b0, n, t);                                                     \
@@ -489,10 +505,11 @@ CLASS(MXFP4)
     static void name##_a8(const sb_mm *m)                                                          \
     {                                                                                              \
         static const mm_kind kind = {&panel_##name,                                                \
+                                     name##_alone,                                                 \
                                      name##_first,                                                 \
                                      name##_again,                                                 \
                                      tile##_tiled,                                                 \
-                                     (int32_t)SB_ARRAY_LEN(name##_first),                          \
+                                     (int32_t)SB_ARRAY_LEN(name##_alone),                          \
                                      (int32_t)SB_ARRAY_LEN(tile##_tiled),                          \
                                      name##_fill};                                                 \
         mm_run(m, &kind);                                                                          \

@@ -2,7 +2,7 @@
  * mm_codes.h - decoding of packed codes and scales, in one level's vector words.
  *
  * Purpose     Included by LEVEL_mm.c after its words: VI, VF vectors of LANES 32-bit lanes; KEEP,
- *             V_BYTES, V_PER_LINE (vectors of 32 columns), MR_MAX, FLAT, UNROLL; v_load, v_store,
+ *             ASK, V_BYTES, V_PER_LINE (vectors of 32 columns), MR_MAX, FLAT, UNROLL; v_load, v_store,
  *             v_zero, v_set1_8, v_set1_32, v_bcast32, v_and, v_or, v_sll16, v_srl16, v_add8,
  *             v_sub8, v_add32, v_table, v_u8, v_s8; vf_load, vf_store, vf_bcast, vf_zero, vf_mul,
  *             vf_fma, vf_neg, vf_from_i32, vf_half, vf_bf16, vf_exp8. Two words are of our own:
@@ -26,13 +26,12 @@ typedef struct mm_block {
     const unsigned char *const *row; /* the rows */
     const unsigned char *q[MR_MAX];  /* and their q of this block */
     int v0;
-    const unsigned char *ahead; /* lines to ask for meanwhile */
-    int32_t ahead_lines;
+    const unsigned char *ahead; /* what to ask for meanwhile */
 } mm_block;
 
-/* Where a kernel finds codes and their sums: in the panel, adding them up; in the panel and sums
- * that an earlier group left; both in a tile. */
-typedef enum mm_way { WAY_FIRST, WAY_AGAIN, WAY_TILED } mm_way;
+/* Where a kernel finds codes and their sums: in the panel, adding them up, alone or as the first of
+ * several groups of rows; in the panel and sums that the first group left; both in a tile. */
+typedef enum mm_way { WAY_ALONE, WAY_FIRST, WAY_AGAIN, WAY_TILED } mm_way;
 
 /* What a kernel is compiled for: the format, the way, rows, and vectors taken at a time. Always a
  * constant. */
@@ -174,13 +173,25 @@ FLAT VF min_get(panel_scales kind, const unsigned char *head, const unsigned cha
     }
 }
 
-/* Asks for the lines that go with step j of 8, into the first-level cache: with what is only in the
+/* What to ask for beside each block: its bytes, a share of the frame's head included, or half of
+ * them where the next group of rows asks for the rest. */
+FLAT int32_t ahead_bytes(const mm_shape *o)
+{
+    return o->p->frame_bytes / o->p->blocks / (o->way == WAY_ALONE ? 1 : 2);
+}
+
+/* Asks for the lines that go with step s of 8, into the first-level cache: with what is only in the
  * second one a row of Q6_K waits a fifth of its time. In a burst they wait for free fill buffers,
- * and the products with them (27 % of the time of eight rows of Q4_0 on two cores). */
-FLAT void ask_ahead(const mm_shape *o, const mm_block *t, int j)
+ * and the products with them (27 % of the time of eight rows of Q4_0 on two cores). In the order of
+ * addresses: eight rows lose 9 % where one group asks for even lines and the next for odd ones.
+ * Their number is known to the compiler: counting took a fifth of four rows' instructions. w: codes
+ * of the step, which tie the request to it; the compiler would send all at once. */
+FLAT void ask_ahead(const mm_shape *o, const mm_block *t, int s, VI *w)
 {
     if (o->way == WAY_TILED || t->v0 > 0) return;
-    for (int32_t l = j; l < t->ahead_lines; l += 8)
-        __builtin_prefetch(t->ahead + 64 * l, 0, 3);
+    const int n = (ahead_bytes(o) + 63) / 64;
+    UNROLL
+    for (int l = n * s / 8; l < n * (s + 1) / 8; l++)
+        ASK(t->ahead + 64 * l, *w);
 }
 #endif

@@ -19,12 +19,12 @@ FLAT void dot(const mm_shape *o, const mm_block *t, int h, bool with_codes,
     UNROLL
     for (int s = 0; s < n; s++) {
         const int j = step_of(o, h, s), i = s % n_chain;
-        ask_ahead(o, t, j);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
             if (with_codes) code_sum_add(o->p, s, n, w[v], &bytes[v], &code_sum[v]);
         }
+        ask_ahead(o, t, h < 0 ? s : 4 * h + s, &w[0]);
         UNROLL
         for (int r = 0; r < o->mr; r++) {
             const VI a = v_bcast32(t->q[r] + 4 * j);

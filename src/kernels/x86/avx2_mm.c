@@ -49,12 +49,12 @@ FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_co
     UNROLL
     for (int s = 0; s < n; s++) {
         const int j = step_of(o, h, s);
-        ask_ahead(o, t, j);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
             if (with_codes) code_sum_add(o->p, s, n, w[v], &bytes[v], &code_sum[v]);
         }
+        ask_ahead(o, t, h < 0 ? s : 4 * h + s, &w[0]);
         UNROLL
         for (int r = 0; r < o->mr; r++) {
             const VI a = v_bcast32(t->q[r] + 4 * j);
@@ -85,7 +85,6 @@ FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
     UNROLL
     for (int s = 0; s < 8; s++) {
         const int j = step_of(o, -1, s);
-        ask_ahead(o, t, j);
         VI w[V_PER_LINE], size[V_PER_LINE];
         UNROLL
         for (int v = 0; v < o->nv; v++) {
@@ -93,6 +92,7 @@ FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
             size[v] = _mm256_abs_epi8(w[v]);
             if (with_codes) code_sum_add(o->p, s, 8, w[v], NULL, &code_sum[v]);
         }
+        ask_ahead(o, t, s, &w[0]);
         UNROLL
         for (int r = 0; r < o->mr; r++) {
             const VI a = v_bcast32(t->q[r] + 4 * j);

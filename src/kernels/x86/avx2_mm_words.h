@@ -18,6 +18,8 @@
 #endif
 /* Keeps a sum as written: gcc 12 else reorders additions and loads operands again. */
 #define KEEP(v) __asm__("" : "+x"(v))
+/* Asks for a line no sooner than v is made. */
+#define ASK(p, v) __asm__ volatile("prefetcht0 %1" : "+x"(v) : "m"(*(const unsigned char *)(p)))
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
 typedef __m256i VI;
@@ -38,9 +40,11 @@ enum {
 /* Sixteen registers: vectors taken at a time with mr rows, and one or two rows directly, more by
  * tiles. */
 #define NV_OF(mr) ((mr) == 1 ? 4 : 2)
+#define ROWS_ALONE_MORE(name)
 #define ROWS_DEAR_MORE(name)
+#define ROWS_GROUPS(name)
+#define ROWS_ALONE_NAMES(name)
 #define ROWS_DEAR_NAMES(name)
-#define ROWS_DIRECT_MORE(name)
 #define ROWS_FIRST_NAMES(name)
 #define ROWS_AGAIN_NAMES(name)
 #define ROWS_TILED_MORE(name)

@@ -22,11 +22,13 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define SHIFT int
 #endif
-/* Keeps a sum as written. */
+/* Keeps a sum as written; asks for a line no sooner than v is made. */
 #ifdef SB_EMULATED
 #define KEEP(v) (void)(v)
+#define ASK(p, v) (__builtin_prefetch(p), (void)(v))
 #else
 #define KEEP(v) __asm__("" : "+v"(v))
+#define ASK(p, v) __asm__ volatile("prefetcht0 %1" : "+v"(v) : "m"(*(const unsigned char *)(p)))
 #endif
 #define Y_IN_MEMORY(y) __asm__ volatile("" : : "r"(y) : "memory")
 
@@ -36,7 +38,15 @@
 #define CHAINS(mr) ((mr) <= 4 ? 2 : 1)
 #define ROWS_TILED_MORE(name) ROWS(name##_tiled5, name, WAY_TILED, 5)
 #define ROWS_TILED_NAMES(name) , name##_tiled5
-#define ROWS_DIRECT_MORE(name)                                                                     \
+#define ROWS_ALONE_MORE(name)                                                                      \
+    ROWS(name##_alone3, name, WAY_ALONE, 3)                                                        \
+    ROWS(name##_alone4, name, WAY_ALONE, 4)                                                        \
+    ROWS(name##_alone5, name, WAY_ALONE, 5)                                                        \
+    ROWS(name##_alone6, name, WAY_ALONE, 6)
+#define ROWS_DEAR_MORE(name)                                                                       \
+    ROWS(name##_alone7, name, WAY_ALONE, 7)                                                        \
+    ROWS(name##_alone8, name, WAY_ALONE, 8)
+#define ROWS_GROUPS(name)                                                                          \
     ROWS(name##_first3, name, WAY_FIRST, 3)                                                        \
     ROWS(name##_first4, name, WAY_FIRST, 4)                                                        \
     ROWS(name##_first5, name, WAY_FIRST, 5)                                                        \
@@ -45,11 +55,9 @@
     ROWS(name##_again4, name, WAY_AGAIN, 4)                                                        \
     ROWS(name##_again5, name, WAY_AGAIN, 5)                                                        \
     ROWS(name##_again6, name, WAY_AGAIN, 6)
-#define ROWS_DEAR_MORE(name)                                                                       \
-    ROWS(name##_first7, name, WAY_FIRST, 7)                                                        \
-    ROWS(name##_first8, name, WAY_FIRST, 8)
+#define ROWS_ALONE_NAMES(name) , name##_alone3, name##_alone4, name##_alone5, name##_alone6
+#define ROWS_DEAR_NAMES(name) , name##_alone7, name##_alone8
 #define ROWS_FIRST_NAMES(name) , name##_first3, name##_first4, name##_first5, name##_first6
-#define ROWS_DEAR_NAMES(name) , name##_first7, name##_first8
 #define ROWS_AGAIN_NAMES(name) , name##_again3, name##_again4, name##_again5, name##_again6
 #define CLASS_CHEAP(name) static const mm_rows_fn name##_tiled[1];
 
