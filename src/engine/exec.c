@@ -185,6 +185,7 @@ void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *
         run_unseen(e, w, &mm, d);
     } else {
         mm.w = p->panels + (size_t)d->first * p->panel_bytes;
+        mm.next = d->next;
         mm.y = d->y;
         mm.n_panel = d->n;
         e->kern.matmul[p->format][d->act](&mm);
@@ -197,32 +198,7 @@ void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *
         e->kern.add(d->y + (size_t)r * d->y_stride, e->packed[bias].vec + c0, n);
 }
 
-/* Panels [first, first + n) of a step's weights as one list. */
-static void run_matmul(sb_engine *e, const sb_job *j, int32_t first, int32_t n, int i_thread)
-{
-    const sb_step *s = &e->model->plan.steps[j->first];
-    const sb_rows *in = &e->rows[s->in[0]];
-    int32_t base = 0;
-    for (int32_t c = 0; c < s->n; c++) {
-        const sb_packed *p = &e->packed[s->w[c]];
-        const int32_t a = first > base ? first - base : 0;
-        const int32_t b = first + n - base < p->n_panel ? first + n - base : p->n_panel;
-        base += p->n_panel;
-        if (a >= b) continue;
-        const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]]);
-        const bool f = act == SB_ACT_F32;
-        const sb_rows *out = &e->rows[s->out[c]];
-        const sb_product d = {.x = f ? (const unsigned char *)in->f : in->act,
-                              .x_stride = f ? in->stride * sizeof(float) : in->act_stride,
-                              .y = out->f + (size_t)a * SB_PANEL,
-                              .y_stride = out->stride,
-                              .n_row = e->batch.n_rows,
-                              .first = a,
-                              .n = b - a,
-                              .act = act};
-        sb_engine_product(e, s->w[c], s->b[c], &d, i_thread);
-    }
-}
+enum { FEW_ROWS = 4, MANY_ROWS = 64 };
 
 /* A job in pieces [0, n), each of `run` of its rows, panels or tiles but the last. */
 typedef struct pieces {
@@ -239,7 +215,7 @@ typedef struct pieces {
  * is long enough not to hurt. With more rows a piece is work enough when it is shorter. */
 static int32_t n_panel_pieces(const sb_engine *e, size_t bytes)
 {
-    enum { FEW_ROWS = 4, PIECE_BYTES = 128 * 1024, MOST = 16, MANY = 6 };
+    enum { PIECE_BYTES = 128 * 1024, MOST = 16, MANY = 6 };
     const size_t n = bytes / PIECE_BYTES, n_threads = (size_t)e->n_now;
     const size_t least = e->batch.n_rows > FEW_ROWS ? MANY * n_threads : n_threads;
     return (int32_t)(n < least ? least : n > MOST * n_threads ? MOST * n_threads : n);
@@ -288,6 +264,60 @@ static int32_t share(const pieces *p, int i_thread)
     return (int32_t)(((int64_t)p->n * i_thread + n - 1) / n);
 }
 
+/* Panel `at` of a step's weights as one list; NULL where there is none in memory. */
+static const unsigned char *panel_of(const sb_engine *e, const sb_step *s, int32_t at)
+{
+    for (int c = 0; c < 3 && s->w[c] >= 0; c++) {
+        const sb_packed *w = &e->packed[s->w[c]];
+        if (at < w->n_panel) return w->panels ? w->panels + (size_t)at * w->panel_bytes : NULL;
+        at -= w->n_panel;
+    }
+    return NULL;
+}
+
+/* What a thread reads after the panel before `at`: the panel itself, or behind the thread's share
+ * the first one of its share of the next product. Fetched in time, that one costs nothing; what lies
+ * behind the share would be fetched for nobody. Few rows ask only a few KB ahead, many wait for
+ * nothing. */
+static const unsigned char *panel_next(const pieces *p, int32_t at)
+{
+    sb_engine *e = p->e;
+    const sb_step *steps = e->model->plan.steps;
+    if (e->batch.n_rows <= FEW_ROWS || e->batch.n_rows > MANY_ROWS) return NULL;
+    if (at < p->run * share(p, p->i_thread + 1)) return panel_of(e, &steps[p->job->first], at);
+    const pieces then = cut(e, p->job->then, p->i_thread);
+    return panel_of(e, &steps[then.job->first], then.run * share(&then, p->i_thread));
+}
+
+/* Panels [first, first + n) of a step's weights as one list. */
+static void run_matmul(const pieces *p, int32_t first, int32_t n)
+{
+    sb_engine *e = p->e;
+    const sb_step *s = &e->model->plan.steps[p->job->first];
+    const sb_rows *in = &e->rows[s->in[0]];
+    int32_t base = 0;
+    for (int32_t c = 0; c < s->n; c++) {
+        const sb_packed *w = &e->packed[s->w[c]];
+        const int32_t a = first > base ? first - base : 0;
+        const int32_t b = first + n - base < w->n_panel ? first + n - base : w->n_panel;
+        base += w->n_panel;
+        if (a >= b) continue;
+        const sb_act act = sb_engine_act(e, &e->model->weights[s->w[c]]);
+        const bool f = act == SB_ACT_F32;
+        const sb_rows *out = &e->rows[s->out[c]];
+        const sb_product d = {.x = f ? (const unsigned char *)in->f : in->act,
+                              .x_stride = f ? in->stride * sizeof(float) : in->act_stride,
+                              .y = out->f + (size_t)a * SB_PANEL,
+                              .y_stride = out->stride,
+                              .n_row = e->batch.n_rows,
+                              .first = a,
+                              .n = b - a,
+                              .act = act,
+                              .next = panel_next(p, base - w->n_panel + b)};
+        sb_engine_product(e, s->w[c], s->b[c], &d, p->i_thread);
+    }
+}
+
 /* A piece nobody has taken, of the thread's own share first; -1 when there is none. */
 static int32_t take(const pieces *p)
 {
@@ -310,7 +340,7 @@ static void run_piece(const pieces *p, int32_t i)
         run_rows(p->e, p->job, first, first + n);
         return;
     case SB_JOB_MATMUL:
-        run_matmul(p->e, p->job, first, n, p->i_thread);
+        run_matmul(p, first, n);
         return;
     case SB_JOB_ATTEND: /* from the last tile down: the longest ones first */
         sb_engine_attend(p->e, p->job, p->total - 1 - i, p->n_parts, p->i_thread);

@@ -39,6 +39,7 @@ typedef struct sb_job {
     int32_t store; /* ATTEND step or -1 */
     int32_t q_buf; /* buffer to quantise or -1 */
     bool for_head; /* only rows that want logits, into the head's rows */
+    int32_t then;  /* MATMUL, HEAD: the next such job; of the last one the first */
 } sb_job;
 
 /* Layers that keep the same part of the past share pages. A page is held by any number of sessions
@@ -178,6 +179,7 @@ typedef struct sb_product {
     size_t y_stride;
     int32_t n_row, first, n;
     sb_act act;
+    const unsigned char *next; /* as in sb_mm */
 } sb_product;
 
 /* exec.c: runs the batch in e->batch on the pool. */

@@ -78,6 +78,16 @@ static void prepare_store(sb_engine *e, int32_t i)
     last->store = i;
 }
 
+static void link_products(sb_engine *e)
+{
+    int32_t then = 0;
+    for (int32_t i = 2 * e->n_jobs - 1; i >= 0; i--) { // twice: the last one's is found first
+        sb_job *j = &e->jobs[i % e->n_jobs];
+        j->then = then;
+        if (j->kind == SB_JOB_MATMUL || j->kind == SB_JOB_HEAD) then = i % e->n_jobs;
+    }
+}
+
 sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err)
 {
     const sb_plan *p = &e->model->plan;
@@ -103,5 +113,6 @@ sb_status sb_engine_make_jobs(sb_engine *e, sb_error *err)
                                             : SB_JOB_MATMUL,
                       i);
     }
+    link_products(e);
     return SB_OK;
 }

@@ -53,7 +53,9 @@ typedef enum sb_kv_type { SB_KV_F32, SB_KV_BF16, SB_KV_I8, SB_KV_TYPE_COUNT } sb
 size_t sb_act_row_bytes(sb_act act, int64_t k);
 
 /* One product: y[r][c] for r < n_row and c < 32 * n_panel. w: first panel; x: activation rows in
- * the slot's sb_act, x_stride_bytes apart; k: row length. y must have room for whole panels. */
+ * the slot's sb_act, x_stride_bytes apart; k: row length. y must have room for whole panels. next:
+ * weights that the caller wants after these, which may be fetched meanwhile; NULL: those behind the
+ * last panel, read or not. */
 typedef struct sb_mm {
     const unsigned char *w;
     const unsigned char *x;
@@ -61,6 +63,7 @@ typedef struct sb_mm {
     float *y;
     size_t y_stride;
     int32_t k, n_row, n_panel;
+    const unsigned char *next;
 } sb_mm;
 typedef void (*sb_mm_fn)(const sb_mm *m);
 

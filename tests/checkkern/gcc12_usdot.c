@@ -33,7 +33,7 @@ static float dot_ref(const sb_kernels *ref, const int8_t *a, const uint8_t *w)
     memcpy(x, a, 32);
     memcpy(x + 32, &one, sizeof one);
     sb_pack_panel(SB_F_Q8_0, block, BLOCK_BYTES, 1, 32, panel);
-    const sb_mm m = {panel, x, sizeof x, y, SB_PANEL, 32, 1, 1};
+    const sb_mm m = {panel, x, sizeof x, y, SB_PANEL, 32, 1, 1, NULL};
     // The row's sums are left zero: ref must not need them, its codes are signed already.
     ref->matmul[SB_F_Q8_0][SB_ACT_A8](&m);
     return y[0];

@@ -53,7 +53,7 @@ static void bench_stream(const bench *b, int32_t n_row, volatile uint64_t *sink)
     const int32_t n_panel = (int32_t)(stream_bytes / panel);
     double best = 1e9, best_read = 1e9;
     for (int i = 0; i < N_REPEAT; i++) {
-        sb_mm m = {b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row, 1};
+        sb_mm m = {b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row, 1, NULL};
         double t = now_s(CLOCK_MONOTONIC);
         *sink += read_all(b->w, panel * (size_t)n_panel);
         double dt = now_s(CLOCK_MONOTONIC) - t;
@@ -89,7 +89,8 @@ static void bench_rows(const bench *b, int32_t n_row)
         const double now = n_row == MAX_M ? peak_gops() : 0;
         if (now > peak) peak = now;
         const sb_mm m = {
-            b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row, N_COL / SB_PANEL};
+            b->w, b->x, sb_act_row_bytes(b->act, b->k), b->y, N_COL, b->k, n_row, N_COL / SB_PANEL,
+            NULL};
         const double t = now_s(CLOCK_THREAD_CPUTIME_ID);
         for (int j = 0; j < repeat; j++)
             b->level->table.matmul[b->f][b->act](&m);

@@ -38,6 +38,7 @@ typedef struct mm_rows {
     size_t y_stride;
     int32_t k, b0, blocks;
     const unsigned char *ahead; /* what to fetch beside block 0 of the panel */
+    const unsigned char *next;  /* the next panel */
     int32_t *pairs;             /* code_pair's of the blocks, pairs_step apart */
     int32_t pairs_step;
 } mm_rows;
@@ -281,16 +282,15 @@ static void tile_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows)
 }
 
 /* The rows in groups as equal as can be, over rows->blocks blocks. The first two ask for half of
- * what is ahead each. */
+ * the next panel each. */
 static void groups_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
 {
-    const unsigned char *ahead = rows->w + panel_bytes;
     const int32_t n_group = (m->n_row + GROUP_MOST - 1) / GROUP_MOST;
     for (int32_t i = 0, r = 0, n; i < n_group; i++, r += n) {
         n = (m->n_row - r + n_group - i - 1) / (n_group - i);
         rows->x = m->x + (size_t)r * m->x_stride_bytes;
         rows->y = rows->y_0 + (size_t)r * m->y_stride;
-        rows->ahead = ahead + (i == 0 ? 0 : panel_bytes / 2);
+        rows->ahead = rows->next + (i == 0 ? 0 : panel_bytes / 2);
         (i == 0 ? kind->first : kind->again)[n - 1](rows);
     }
 }
@@ -348,6 +348,8 @@ static void panels_run(const sb_mm *m, const mm_kind *kind)
                         .k = m->k,
                         .blocks = nb};
         if (m->n_row <= direct_most(kind)) {
+            const bool last = i + 1 == m->n_panel;
+            rows.next = last && m->next ? m->next : rows.w + panel_bytes;
             direct_run(kind, m, &rows, panel_bytes);
             continue;
         }
