@@ -276,9 +276,9 @@ static const unsigned char *panel_of(const sb_engine *e, const sb_step *s, int32
 }
 
 /* What a thread reads after the panel before `at`: the panel itself, or behind the thread's share
- * the first one of its share of the next product. Fetched in time, that one costs nothing; what lies
- * behind the share would be fetched for nobody. Few rows ask only a few KB ahead, many wait for
- * nothing. */
+ * the first one of its share of the next product. Fetched in time, that one costs nothing; what
+ * lies behind the share would be fetched for nobody. Few rows ask only a few KB ahead, many wait
+ * for nothing. */
 static const unsigned char *panel_next(const pieces *p, int32_t at)
 {
     sb_engine *e = p->e;

@@ -173,13 +173,12 @@ unsigned char *sb_kv_page(const sb_session *s, int32_t kv, int32_t head, int32_t
 
 /* Panels [first, first + n) of one weight for n_row rows, into y, with its bias. */
 typedef struct sb_product {
-    const unsigned char *x;
+    const unsigned char *x, *next; /* next: as in sb_mm */
     size_t x_stride;
     float *y; /* of panel `first` */
     size_t y_stride;
     int32_t n_row, first, n;
     sb_act act;
-    const unsigned char *next; /* as in sb_mm */
 } sb_product;
 
 /* exec.c: runs the batch in e->batch on the pool. */
@@ -197,6 +196,5 @@ void sb_engine_join_tops(sb_engine *e);
  * by tile, head by head, part by part. Parts depend on the step alone; the bits not on parts. */
 int32_t sb_engine_attend_parts(const sb_engine *e, const sb_step *s);
 size_t sb_engine_split_floats(int32_t group, int32_t head_dim);
-void sb_engine_attend(sb_engine *e, const sb_job *job, int32_t piece, int32_t n_parts,
-                      int i_thread);
+void sb_engine_attend(sb_engine *e, const sb_job *j, int32_t piece, int32_t n_parts, int i_thread);
 #endif

@@ -191,8 +191,8 @@ static const unsigned char *quant_block(ck *c, const float x[32])
 }
 
 /* Values between two codes go to the even one; a block of one sign has all 254 steps; no code is
- * -128, whatever the rounding of both ends; what cannot be a number shows as NaN; a span counts from
- * SB_ACT_TINY on. */
+ * -128, whatever the rounding of both ends; what cannot be a number shows as NaN; a span counts
+ * from SB_ACT_TINY on. */
 static void check_quant_edges(ck *c)
 {
     float x[32];

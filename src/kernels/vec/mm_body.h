@@ -58,10 +58,26 @@ FLAT int64_t apart(int64_t at)
     return at;
 }
 
-/* The float steps of block t, half h: a first half begins `part`, the second brings both to y. */
-FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
-                     VI sum[MR_MAX][V_PER_LINE], const VI pair[V_PER_LINE],
-                     VF part[MR_MAX][V_PER_LINE], float *y)
+/* One vector's float steps: a first half begins `part`, the second brings both to y. */
+FLAT void y_add(const panel_info *p, int h, VF sum, VF ws, VF d, VF *part, float *y)
+{
+    if (!has_halves(p))
+        vf_store(y, vf_fma(sum, vf_mul(ws, d), vf_load(y)));
+    else if (h == 0)
+        *part = vf_mul(sum, ws);
+    else
+        vf_store(y, vf_fma(vf_fma(sum, ws, *part), d, vf_load(y)));
+}
+
+/* A block's integer products or those of its half, their pairs, and what its first half gave. */
+typedef struct mm_sums {
+    VI sum[MR_MAX][V_PER_LINE], pair[V_PER_LINE];
+    VF part[MR_MAX][V_PER_LINE];
+} mm_sums;
+
+/* The float steps of block t, half h. */
+FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int h, mm_sums *s,
+                     float *y)
 {
     const panel_info *p = o->p;
     const int32_t i = t->i, b = m->b0 + i, v0 = t->v0;
@@ -78,14 +94,8 @@ FLAT void scale_step(const mm_shape *o, const mm_rows *m, const mm_block *t, int
         const VI zq = v_bcast32(t->row[r] + zq_at);
         UNROLL
         for (int v = 0; v < o->nv; v++) {
-            float *at = y + SB_PANEL * r + LANES * (v0 + v);
-            const VF s = vf_from_i32(v_pair_add(sum[r][v], pair[v], zq));
-            if (!has_halves(p))
-                vf_store(at, vf_fma(s, vf_mul(ws[v], d), vf_load(at)));
-            else if (h == 0)
-                part[r][v] = vf_mul(s, ws[v]);
-            else
-                vf_store(at, vf_fma(vf_fma(s, ws[v], part[r][v]), d, vf_load(at)));
+            const VF sum = vf_from_i32(v_pair_add(s->sum[r][v], s->pair[v], zq));
+            y_add(p, h, sum, ws[v], d, &s->part[r][v], y + SB_PANEL * r + LANES * (v0 + v));
         }
     }
 }
@@ -137,22 +147,21 @@ FLAT void y_end(int mr, const mm_rows *m, const float *y)
 }
 
 /* Products and pairs of half h (or of all, h < 0) of block t. */
-FLAT void products(const mm_shape *o, const mm_rows *m, const mm_block *t, int h,
-                   VI sum[MR_MAX][V_PER_LINE], VI pair[V_PER_LINE])
+FLAT void products(const mm_shape *o, const mm_rows *m, const mm_block *t, int h, mm_sums *s)
 {
     int32_t *at = pairs_at(m, t->i, h < 0 ? 0 : h) + LANES * t->v0;
     if (o->way == WAY_AGAIN || o->way == WAY_TILED) {
-        dot(o, t, h, false, sum, pair);
+        dot(o, t, h, false, s->sum, s->pair);
         UNROLL
         for (int v = 0; v < o->nv; v++)
-            pair[v] = v_load(at + LANES * v);
+            s->pair[v] = v_load(at + LANES * v);
         return;
     }
-    dot(o, t, h, true, sum, pair);
+    dot(o, t, h, true, s->sum, s->pair);
     UNROLL
     for (int v = 0; v < o->nv; v++) {
-        pair[v] = code_pair(o->p, pair[v]);
-        if (o->way == WAY_FIRST) v_store(at + LANES * v, pair[v]);
+        s->pair[v] = code_pair(o->p, s->pair[v]);
+        if (o->way == WAY_FIRST) v_store(at + LANES * v, s->pair[v]);
     }
 }
 
@@ -166,15 +175,14 @@ FLAT void y_keep_out(const mm_shape *o, float *y)
 FLAT void block_add(const mm_shape *o, const mm_rows *m, const mm_block *t, float *y)
 {
     const bool halves = has_halves(o->p), minima = has_minima(o->p);
-    VI sum[MR_MAX][V_PER_LINE], pair[V_PER_LINE];
-    VF part[MR_MAX][V_PER_LINE];
-    products(o, m, t, halves ? 0 : -1, sum, pair);
+    mm_sums s;
+    products(o, m, t, halves ? 0 : -1, &s);
     if (!halves) y_keep_out(o, y);
-    scale_step(o, m, t, 0, sum, pair, part, y);
+    scale_step(o, m, t, 0, &s, y);
     if (halves) {
-        products(o, m, t, 1, sum, pair);
+        products(o, m, t, 1, &s);
         y_keep_out(o, y);
-        scale_step(o, m, t, 1, sum, pair, part, y);
+        scale_step(o, m, t, 1, &s, y);
     }
     if (minima) min_step(o, m, t, 0, y);
     if (minima && halves) min_step(o, m, t, 1, y);

@@ -2,12 +2,12 @@
  * mm_codes.h - decoding of packed codes and scales, in one level's vector words.
  *
  * Purpose     Included by LEVEL_mm.c after its words: VI, VF vectors of LANES 32-bit lanes; KEEP,
- *             ASK, V_BYTES, V_PER_LINE (vectors of 32 columns), MR_MAX, FLAT, UNROLL; v_load, v_store,
- *             v_zero, v_set1_8, v_set1_32, v_bcast32, v_and, v_or, v_sll16, v_srl16, v_add8,
- *             v_sub8, v_add32, v_table, v_u8, v_s8; vf_load, vf_store, vf_bcast, vf_zero, vf_mul,
- *             vf_fma, vf_neg, vf_from_i32, vf_half, vf_bf16, vf_exp8. Two words are of our own:
- *             v_sum4(acc, w, is_signed) adds the four bytes of each lane of w, v_pair_add(acc, a,
- *             b) the products of two int16 of each lane. All is static: nothing leaks. */
+ *             ASK, V_BYTES, V_PER_LINE (vectors of 32 columns), MR_MAX, FLAT, UNROLL; v_load,
+ *             v_store, v_zero, v_set1_8, v_set1_32, v_bcast32, v_and, v_or, v_sll16, v_srl16,
+ *             v_add8, v_sub8, v_add32, v_table, v_u8, v_s8; vf_load, vf_store, vf_bcast, vf_zero,
+ *             vf_mul, vf_fma, vf_neg, vf_from_i32, vf_half, vf_bf16, vf_exp8. Two words are of our
+ *             own: v_sum4(acc, w, is_signed) adds the four bytes of each lane of w, v_pair_add(acc,
+ *             a, b) the products of two int16 of each lane. All is static: nothing leaks. */
 #ifndef SB_KERNELS_MM_CODES_H
 #define SB_KERNELS_MM_CODES_H
 #include "kernels/internal.h"
