@@ -149,7 +149,8 @@ FLAT void y_end(int mr, const mm_rows *m, const float *y)
 /* Products and pairs of half h (or of all, h < 0) of block t. */
 FLAT void products(const mm_shape *o, const mm_rows *m, const mm_block *t, int h, mm_sums *s)
 {
-    int32_t *at = pairs_at(m, t->i, h < 0 ? 0 : h) + LANES * t->v0;
+    // Alone there are no pairs to keep, and no place for them.
+    int32_t *at = o->way == WAY_ALONE ? NULL : pairs_at(m, t->i, h < 0 ? 0 : h) + LANES * t->v0;
     if (o->way == WAY_AGAIN || o->way == WAY_TILED) {
         dot(o, t, h, false, s->sum, s->pair);
         UNROLL
@@ -206,12 +207,13 @@ FLAT void rows_add(const mm_shape *o, const mm_rows *m)
     for (int32_t i = 0; i < m->blocks; i++) {
         const int32_t b = m->b0 + i;
         const unsigned char *codes = head + p->code_off + in_frame * p->code_step;
+        const size_t ahead_at = o->way == WAY_TILED ? 0 : (size_t)b * (size_t)ahead_bytes(o);
         mm_block t = {.i = i,
                       .codes = o->way == WAY_TILED ? m->tile->code[i] : codes,
                       .head = head,
                       .sub = head + p->scale_off + in_frame * p->scale_step,
                       .row = row,
-                      .ahead = m->ahead + (size_t)b * (size_t)ahead_bytes(o)};
+                      .ahead = m->ahead + ahead_at};
         UNROLL
         for (int v0 = 0; v0 < V_PER_LINE; v0 += o->nv) {
             const int64_t q_at = apart((int64_t)b * SB_ACT_BLOCK);
@@ -308,9 +310,8 @@ static void groups_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_
  * GOPS, for its scales are dear to decode; Q4_0 668 and 668, but 361 and 380 tokens/s of eight
  * streams (1B, two cores). One group asks a few KB ahead, several for the next panel. One core's
  * half of 215 MB, percent of a plain read at 70 GB/s (two cores of Zen 5), one row, 0, 2, 4, 6 and
- * 8 KB ahead: Q4_0 98, 94, 104, 108, 105; Q6_K 71, 85, 97, 102, 99. What lies behind the last panel
- * of a call is fetched as well: it is the start of somebody's next piece, and a fetch never faults.
- */
+ * 8 KB ahead: Q4_0 98, 94, 104, 108, 105; Q6_K 71, 85, 97, 102, 99. What the caller
+ * reads next, or what lies behind the last panel, is fetched as well: a fetch never faults. */
 static void direct_run(const mm_kind *kind, const sb_mm *m, mm_rows *rows, size_t panel_bytes)
 {
     enum { AHEAD_OF_ONE = 6 * 1024, AHEAD = 8 * 1024 }; /* bytes */

@@ -109,10 +109,9 @@ static inline void run_bytes(const float *x, int n, const run_scales *run, unsig
                              __m512i half[2])
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m512i firsts =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i one = _mm512_set1_epi8(1);
-    __m512i part[RUN / 2], sum[2];
+    __m512i part[RUN / 2];
+    vec sum[2];
     for (int i = 0; i < RUN; i += 2) {
         part[i / 2] = _mm512_setzero_si512();
         if (i >= n) continue;
@@ -126,12 +125,10 @@ static inline void run_bytes(const float *x, int n, const run_scales *run, unsig
     }
     for (int h = 0; h < 2; h++) {
         const __m512i *p = &part[4 * h];
-        const __m512i a = add_lanes(p[0], p[1]), b = add_lanes(p[2], p[3]);
-        sum[h] = add_lanes(a, b);
+        sum[h] = _mm512_castsi512_ps(add_lanes(add_lanes(p[0], p[1]), add_lanes(p[2], p[3])));
     }
-    half[0] = _mm512_permutex2var_epi32(sum[0], firsts, sum[1]);
-    half[1] =
-        _mm512_permutex2var_epi32(sum[0], _mm512_add_epi32(firsts, _mm512_set1_epi32(1)), sum[1]);
+    for (int h = 0; h < 2; h++)
+        half[h] = _mm512_castps_si512(v_half_of_floats(sum[0], sum[1], h == 1));
 }
 
 /* The tables' entries of n blocks, of n_block each, the first at `at`. */
