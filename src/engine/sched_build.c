@@ -271,15 +271,17 @@ static void take_rows(sb_sched *s, sb_seq *q, sb_load *load, step_rest *m, int32
     m->least -= k;
 }
 
-/* True when a row of this prompt costs more for what it looks back at than for all else. */
-static bool looks_far(const sb_sched *s, const sb_load *load, const sb_seq *q)
+/* True when a row of this prompt costs more for what it looks back at than for all else, which is
+ * what one of n costs: behind those that decode, a first one may well be free. */
+static bool looks_far(const sb_sched *s, const sb_load *load, const sb_seq *q, int32_t n)
 {
+    const double one = (double)sb_kv_bytes_read(s->e, q->session->n_pos, 1);
     sb_load l = *load;
-    add_load(s, &l, q, 1, false);
-    const double all = sb_pace_predict(&s->pace, &l);
-    l.kv_bytes[0] = load->kv_bytes[0];
-    const double rest = sb_pace_predict(&s->pace, &l);
-    return all - rest > rest - sb_pace_predict(&s->pace, load);
+    add_load(s, &l, q, n, false);
+    l.kv_bytes[0] = load->kv_bytes[0] + one;
+    const double look_ns = s->pace.ns_per_byte[0] * one;
+    return look_ns >
+           (sb_pace_predict(&s->pace, &l) - look_ns - sb_pace_predict(&s->pace, load)) / n;
 }
 
 /* True when the prompts sit this step out. */
@@ -288,7 +290,7 @@ static bool sits_out(sb_sched *s, const sb_load *load, step_rest *m)
     const sb_seq *q = s->order[0];
     const int32_t left = sb_seq_left(q), tile = s->e->tile_rows, few = left < tile ? left : tile;
     s->n_since_stall++;
-    if (!s->n_decode_parts || m->is_blind || !looks_far(s, load, q)) return false;
+    if (!s->n_decode_parts || m->is_blind || !looks_far(s, load, q, few)) return false;
     if (fitting(s, load, q, few, m->limit_ns) == few) return false;
     if (left <= m->rows && fitting(s, load, q, left, m->burst) == left) return false;
     if (s->n_since_stall < STALL_STEPS) return true;

@@ -373,6 +373,30 @@ static void chunks_are_cut_by_time(void **state)
     house_close(&h);
 }
 
+/* Up to eight rows for the price of one, as where reading the weights is what a step costs: a short
+ * prompt that does not fit whole comes in at once, in parts. */
+static void free_rows_do_not_keep_a_prompt_out(void **state)
+{
+    (void)state;
+    const sb_engine_opts eo = house_opts(2);
+    house h = house_open(&eo, 1, (sb_sched_opts){0});
+    begin(&h, 0, 1, 0, 20, 200);
+    while (!r[0].n_out)
+        assert_true(house_step(&h));
+    begin(&h, 1, 2, 0, 40, 1);
+    h.sched->n_since_burst = h.sched->n_since_stall = 0;
+    for (int kind = 0; kind < 2; kind++)
+        for (int k = 0; k < SB_PACE_KNOTS; k++)
+            h.sched->pace.knot_ns[kind][k] = 15e6 * (k <= 3 ? 1 : 1 << (k - 3));
+    h.sched->pace.ns_per_byte[0] = h.sched->pace.ns_per_byte[1] = 1e-3;
+    assert_true(house_step(&h));
+    assert_in_range(r[1].n_prefilled, 8, 16);
+    house_drain(&h);
+    house_check_alone(&h, &r[1], &o[1]);
+    end_all(2);
+    house_close(&h);
+}
+
 /* Where looking back is what a row costs, a stream is left alone, and every 25th step takes many
  * rows, of 50 ms. */
 static void far_into_a_prompt_chunks_are_rare(void **state)
@@ -501,6 +525,7 @@ int main(void)
         cmocka_unit_test(freeing_ends_those_left),
         cmocka_unit_test(many_streams_of_one_share_cost_others_little),
         cmocka_unit_test(chunks_are_cut_by_time),
+        cmocka_unit_test(free_rows_do_not_keep_a_prompt_out),
         cmocka_unit_test(far_into_a_prompt_chunks_are_rare),
         cmocka_unit_test(many_prompts_pass_few_who_decode),
         cmocka_unit_test(bursts_finish_short_prompts),
