@@ -570,20 +570,30 @@ int32_t sb_sampler_draw_in(sb_sampler *s, sb_sampler_room *r, const float *given
     return cut ? draw_cut(s, r, logits, max) : draw_any(s, r, logits, max);
 }
 
-int32_t sb_sampler_n_top(const sb_sampler *s)
+static int32_t n_listed(const sb_sampler *s)
 {
-    const int32_t k = s->p.temp == 0 ? 1 : s->p.top_k;
-    return s->history || s->p.n_bias || k >= s->n_vocab || k > SB_TOP_MOST ? 0 : k;
+    return s->p.temp == 0 ? 1 : s->p.top_k;
 }
 
-int32_t sb_sampler_draw_top(sb_sampler *s, const sb_top *top)
+int32_t sb_sampler_n_top(const sb_sampler *s, int32_t n_barred)
+{
+    const int32_t k = n_listed(s), n = k + n_barred;
+    return s->history || s->p.n_bias || k < 1 || n >= s->n_vocab || n > SB_TOP_MOST ? 0 : n;
+}
+
+int32_t sb_sampler_draw_top(sb_sampler *s, const sb_top *top, const uint32_t *mask)
 {
     candidate c[SB_TOP_MOST];
+    const int32_t k = n_listed(s);
+    int32_t n = 0;
     assert(top->n > 0);
-    if (s->p.temp == 0) return top->at[0].id;
-    for (int32_t i = 0; i < top->n; i++)
-        c[i] = (candidate){.logit = top->at[i].logit, .id = top->at[i].id};
-    return draw_listed(s, c, top->n, top->at[0].logit);
+    for (int32_t i = 0; i < top->n && n < k; i++) {
+        const int32_t id = top->at[i].id;
+        if (mask && !(mask[id / 32] >> id % 32 & 1)) continue;
+        c[n++] = (candidate){.logit = top->at[i].logit, .id = id};
+    }
+    if (n == 0) return top->at[0].id;
+    return s->p.temp == 0 ? c[0].id : draw_listed(s, c, n, c[0].logit);
 }
 
 double sb_logprob(const float *logits, int32_t n_vocab, int32_t id)

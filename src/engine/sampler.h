@@ -63,10 +63,11 @@ int32_t sb_sampler_draw(sb_sampler *s, const float *logits, const uint32_t *mask
 int32_t sb_sampler_draw_in(sb_sampler *s, sb_sampler_room *r, const float *logits,
                            const uint32_t *mask);
 
-/* How many of the largest logits are all that a draw without a mask needs; 0: it needs all. */
-int32_t sb_sampler_n_top(const sb_sampler *s);
+/* How many of the largest logits are all that a draw needs whose mask bars n_barred ids; 0: it
+ * needs all. */
+int32_t sb_sampler_n_top(const sb_sampler *s, int32_t n_barred);
 /* The id that sb_sampler_draw() would return for the logits that these are the first of. */
-int32_t sb_sampler_draw_top(sb_sampler *s, const sb_top *top);
+int32_t sb_sampler_draw_top(sb_sampler *s, const sb_top *top, const uint32_t *mask);
 
 /* Natural log of the probability of `id` at temperature 1. */
 double sb_logprob(const float *logits, int32_t n_vocab, int32_t id);

@@ -33,8 +33,12 @@ static sb_status check_opts(const sb_engine *e, const sb_sched_opts *o, sb_error
 static void fill_mask(sb_sched *s)
 {
     const int32_t n = s->e->model->hp.n_vocab;
-    for (int32_t id = 0; id < n; id++)
-        if (!sb_tokenizer_is_end(s->e->model->tok, id)) s->not_end[id / 32] |= 1u << id % 32;
+    s->n_end = n;
+    for (int32_t id = 0; id < n; id++) {
+        if (sb_tokenizer_is_end(s->e->model->tok, id)) continue;
+        s->not_end[id / 32] |= 1u << id % 32;
+        s->n_end--;
+    }
 }
 
 static bool take_memory(sb_sched *s)

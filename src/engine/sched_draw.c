@@ -24,14 +24,14 @@ static sb_span span_of(const sb_seq_part *t)
     const int32_t pos = q->session->n_pos;
     const bool last = t->n == sb_seq_left(q);
     const int32_t again = q->n_high - pos, n_sure = t->n - t->n_guess;
-    const bool needs_all = q->o.ignore_end || q->o.n_logprobs >= 0;
+    const int32_t n_barred = q->o.ignore_end ? q->sched->n_end : 0;
     return (sb_span){.s = q->session,
                      .ids = q->ids + pos,
                      .n = t->n,
                      .want = t->n_guess                     ? SB_WANT_ALL
                              : last && q->o.max_tokens != 0 ? SB_WANT_LAST
                                                             : SB_WANT_NONE,
-                     .n_top = needs_all ? 0 : sb_sampler_n_top(q->sampler),
+                     .n_top = q->o.n_logprobs >= 0 ? 0 : sb_sampler_n_top(q->sampler, n_barred),
                      .is_decode = pos + t->n > q->o.n_ids,
                      .n_again = again < 0        ? 0
                                 : again < n_sure ? again
@@ -70,12 +70,17 @@ static void count(sb_sched *s, const sb_work_record *r)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+/* What may be drawn: NULL when all. */
+static const uint32_t *mask_of(const sb_sched *s, const sb_seq *q)
+{
+    return q->o.ignore_end ? s->not_end : NULL;
+}
+
 /* Draws the next token of a sequence from all logits. */
 static void draw(const sb_sched *s, sb_seq *q, const float *logits, int i_thread)
 {
     const int32_t n_vocab = s->e->model->hp.n_vocab;
-    const int32_t id = sb_sampler_draw_in(q->sampler, s->rooms[i_thread], logits,
-                                          q->o.ignore_end ? s->not_end : NULL);
+    const int32_t id = sb_sampler_draw_in(q->sampler, s->rooms[i_thread], logits, mask_of(s, q));
     sb_sampler_accept(q->sampler, id);
     q->drawn = id;
     if (q->o.n_logprobs < 0) return;
@@ -102,7 +107,7 @@ static void draw_row(sb_sched *s, sb_seq *q, int32_t i_part, int32_t i_row, int 
     const sb_top *top = sb_engine_top(s->e, i_part, i_row);
     if (atomic_load(&q->cancelled)) return;
     if (top)
-        q->drawn = sb_sampler_draw_top(q->sampler, top); /* its history does not matter */
+        q->drawn = sb_sampler_draw_top(q->sampler, top, mask_of(s, q)); /* no history matters */
     else if (logits)
         draw(s, q, logits, i_thread);
 }

@@ -75,6 +75,7 @@ struct sb_sched {
     sb_prefix *prefix;
     sb_sampler_room **rooms; /* [threads of the engine] to draw in */
     uint32_t *not_end;       /* [n_vocab / 32] mask of the ids that end no answer */
+    int32_t n_end;           /* ids that do */
     sb_pace pace;
     double row_ops; /* multiply-adds of a row that decodes */
     pthread_mutex_t lock;

@@ -80,9 +80,27 @@ static void pieces_in_any_order(void **state)
         sb_sampler *s = NULL;
         if (n < 2) continue;
         assert_int_equal(sb_sampler_new(&s, n, &(sb_sampling){.top_p = 1}, NULL), SB_OK);
-        assert_int_equal(sb_sampler_draw_top(s, &t[0]), sb_sampler_draw(s, x, NULL));
+        assert_int_equal(sb_sampler_draw_top(s, &t[0], NULL), sb_sampler_draw(s, x, NULL));
         sb_sampler_free(s);
     }
+}
+
+/* A draw from all logits and one from the k largest, with some of the largest barred. */
+static void check_draw(sb_sampler *all, sb_sampler *few, int32_t k, int32_t n_barred, bool ties)
+{
+    static float x[N];
+    uint32_t mask[N / 32 + 1];
+    for (int32_t i = 0; i < N; i++)
+        x[i] = (float)rnd(ties ? 40 : 1u << 20) / (ties ? 8.0f : 100000.0f);
+    sb_top t = {0};
+    sb_top_gather(&t, k, x, N, 0);
+    memset(mask, 0xff, sizeof mask);
+    for (int32_t i = 0; i < n_barred; i++) {
+        const int32_t id = t.at[i * (k - 1) / n_barred].id;
+        mask[id / 32] &= ~(1u << id % 32);
+    }
+    const uint32_t *m = n_barred ? mask : NULL;
+    assert_int_equal(sb_sampler_draw_top(few, &t, m), sb_sampler_draw(all, x, m));
 }
 
 /* Two samplers of the same parameters: one sees all logits, one the few it asks for. */
@@ -98,25 +116,21 @@ static void draws_are_the_same(void **state)
         {.temp = 0.5f, .top_k = 33, .top_p = 1, .min_p = 0.2f},
         {.temp = 1, .top_k = 50, .top_p = 0.9f, .typical_p = 0.4f},
     };
-    static float x[N];
-    for (size_t w = 0; w < SB_ARRAY_LEN(ways); w++) {
-        sb_sampler *all = NULL, *few = NULL;
-        sb_sampling p = ways[w];
-        p.seed = w + 5;
-        assert_int_equal(sb_sampler_new(&all, N, &p, NULL), SB_OK);
-        assert_int_equal(sb_sampler_new_bare(&few, N, &p, NULL), SB_OK);
-        const int32_t k = sb_sampler_n_top(few);
-        assert_int_equal(k, p.temp == 0 ? 1 : p.top_k);
-        for (int round = 0; round < 400; round++) {
-            for (int32_t i = 0; i < N; i++)
-                x[i] = (float)rnd(round % 2 ? 40 : 1u << 20) / (round % 2 ? 8.0f : 100000.0f);
-            sb_top t = {0};
-            sb_top_gather(&t, k, x, N, 0);
-            assert_int_equal(sb_sampler_draw_top(few, &t), sb_sampler_draw(all, x, NULL));
+    for (size_t w = 0; w < SB_ARRAY_LEN(ways); w++)
+        for (int32_t n_barred = 0; n_barred <= 4; n_barred += 2) {
+            sb_sampler *all = NULL, *few = NULL;
+            sb_sampling p = ways[w];
+            p.seed = w + 5;
+            assert_int_equal(sb_sampler_new(&all, N, &p, NULL), SB_OK);
+            assert_int_equal(sb_sampler_new_bare(&few, N, &p, NULL), SB_OK);
+            const int32_t k = sb_sampler_n_top(few, n_barred);
+            const int32_t want = (p.temp == 0 ? 1 : p.top_k) + n_barred;
+            assert_int_equal(k, want > SB_TOP_MOST ? 0 : want);
+            for (int round = 0; k && round < 400; round++)
+                check_draw(all, few, k, n_barred, round % 2);
+            sb_sampler_free(all);
+            sb_sampler_free(few);
         }
-        sb_sampler_free(all);
-        sb_sampler_free(few);
-    }
 }
 
 static void who_needs_all_says_so(void **state)
@@ -135,7 +149,8 @@ static void who_needs_all_says_so(void **state)
     for (size_t w = 0; w < SB_ARRAY_LEN(ways); w++) {
         sb_sampler *s = NULL;
         assert_int_equal(sb_sampler_new_bare(&s, N, &ways[w], NULL), SB_OK);
-        assert_int_equal(sb_sampler_n_top(s), 0);
+        assert_int_equal(sb_sampler_n_top(s, 0), 0);
+        assert_int_equal(sb_sampler_n_top(s, 3), 0);
         sb_sampler_free(s);
     }
 }
