@@ -7,18 +7,20 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "engine/pages.h"
 
-/* Many times what caches hold; and what sb_big_alloc() gives huge pages. */
-enum { READ_BYTES = 256 << 20, HUGE_BYTES = 1 << 30, PEAK_NS = 2000000 };
+enum { READ_BYTES = 256 << 20, PEAK_NS = 2000000 }; /* many times what caches hold */
 
-sb_status sb_bench_limits_init(sb_bench_limits *l, sb_pool *pool, uint64_t weight_bytes,
-                               sb_error *err)
+sb_status sb_bench_limits_init(sb_bench_limits *l, sb_pool *pool, sb_error *err)
 {
     *l = (sb_bench_limits){.pool = pool};
-    l->n_bytes = weight_bytes >= HUGE_BYTES ? HUGE_BYTES : READ_BYTES;
+    l->n_bytes = READ_BYTES;
     l->words = sb_big_alloc(l->n_bytes);
     if (!l->words) return SB_FAIL(err, SB_NO_MEMORY, "bench: no memory");
+    sb_pages pages; // as the weights have
+    sb_pages_init(&pages, (unsigned char *)l->words, l->n_bytes);
     memset(l->words, 1, l->n_bytes); // untouched pages would all be the same one
+    sb_pages_finish(&pages);
     sb_kernels_init(&l->kern, sb_level_best());
     return SB_OK;
 }

@@ -18,9 +18,8 @@ typedef struct sb_bench_limits {
     size_t n_bytes;
 } sb_bench_limits;
 
-/* weight_bytes: of the model; from 1 GiB on it lies in huge pages, and so does what is read. */
-sb_status sb_bench_limits_init(sb_bench_limits *l, sb_pool *pool, uint64_t weight_bytes,
-                               sb_error *err) SB_MUST_USE;
+/* What is read lies on huge pages, as a model's weights do. */
+sb_status sb_bench_limits_init(sb_bench_limits *l, sb_pool *pool, sb_error *err) SB_MUST_USE;
 void sb_bench_limits_deinit(sb_bench_limits *l);
 /* Bytes a nanosecond of one linear read a thread: GB/s. */
 double sb_bench_read_gbps(const sb_bench_limits *l);

@@ -107,7 +107,7 @@ static sb_status all_loads(calibrating *k, int n_threads, sb_error *err)
     sb_pool *pool = NULL;
     sb_bench_limits l = {0};
     SB_TRY(sb_pool_new(&pool, n_threads, err));
-    sb_status s = sb_bench_limits_init(&l, pool, 0, err);
+    sb_status s = sb_bench_limits_init(&l, pool, err);
     for (int round = 0; s == SB_OK && round < ROUNDS; round++)
         for (int what = LOAD_IDLE; s == SB_OK && what < LOAD_COUNT; what++)
             s = one_load(k, (load)what, &l, err);

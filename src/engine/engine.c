@@ -213,6 +213,7 @@ static sb_status open_engine(sb_engine *e, sb_error *err)
     if (e->mapped || e->cache) z = measure(e);
     SB_TRY(sb_arena_init(&e->panels, z.panels, err));
     SB_TRY(sb_arena_init(&e->work, z.work, err));
+    sb_pages_init(&e->pages, e->panels.p, e->panels.cap);
     sb_engine_layout_weights(e, &e->panels);
     layout(e, &e->work);
     e->logits = sb_big_alloc(e->logits_bytes);
@@ -252,6 +253,11 @@ void sb_engine_free(sb_engine *e)
     sb_pack_cache_close(e->cache);
     free_tables(e);
     sb_free(e);
+}
+
+void sb_engine_join_pages(sb_engine *e)
+{
+    sb_pages_finish(&e->pages);
 }
 
 void sb_engine_set_decode_threads(sb_engine *e, int n, int32_t max_rows)

@@ -93,6 +93,8 @@ sb_kv_type sb_engine_kv(const sb_engine *e);
 /* What n_decode_threads says from the next step on, for steps of at most max_rows rows (0: any);
  * between steps. */
 void sb_engine_set_decode_threads(sb_engine *e, int n, int32_t max_rows);
+/* What steps do bit by bit, at once: the weights on huge pages (pages.h); between steps. */
+void sb_engine_join_pages(sb_engine *e);
 /* Of its pool. */
 int sb_engine_n_threads(const sb_engine *e);
 const sb_model *sb_engine_model(const sb_engine *e);

@@ -4,7 +4,7 @@
 #define SB_ENGINE_INTERNAL_H
 #include "base/arena.h"
 #include "engine/engine.h"
-#include "engine/top.h"
+#include "engine/pages.h"
 
 #include <stdatomic.h>
 
@@ -137,6 +137,7 @@ struct sb_engine {
     sb_bench *benches;     /* [n_threads] when mapped */
     size_t bench_bytes;    /* of a bench's panels */
     sb_arena panels, work;
+    sb_pages pages;           /* the panels' */
     struct sb_prefix *prefix; /* asked for pages when none is free, or NULL */
     int32_t n_open;
     sb_work_part *parts;
@@ -181,8 +182,7 @@ typedef struct sb_product {
     sb_act act;
 } sb_product;
 
-/* exec.c: runs the batch in e->batch on the pool. */
-void sb_engine_exec(sb_engine *e);
+void sb_engine_exec(sb_engine *e); /* exec.c: runs e->batch on the pool */
 void sb_engine_product(sb_engine *e, int32_t w, int32_t bias, const sb_product *d, int i_thread);
 /* Columns [k0, k0 + n) of row r of the job's buffer, in the kinds the job asks for. */
 void sb_engine_quantise(const sb_engine *e, const sb_job *j, int32_t r, int64_t k0, int64_t n);

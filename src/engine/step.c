@@ -165,6 +165,7 @@ sb_status sb_engine_step(sb_engine *e, const sb_span *spans, int32_t n_spans, sb
     }
     sb_engine_join_tops(e);
     fill_record(e, begin_ns, begin_cpu_ns);
+    sb_pages_step(&e->pages, e->record.end_ns - begin_ns);
     for (int32_t i = 0; i < n_spans; i++)
         spans[i].s->n_pos += spans[i].n;
     return SB_OK;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pages.c - spends a share of the time on joining pages. */
+#include "engine/pages.h"
+
+#include "base/clock.h"
+#include "base/huge.h"
+
+void sb_pages_init(sb_pages *g, unsigned char *p, size_t bytes)
+{
+    /* A smaller model is up so soon that even one dear page would be felt; from 1 GiB on
+     * sb_big_alloc() has asked: a host must give such a block in any case. */
+    enum { LEAST = 256 << 20, MOST = 1 << 30 };
+    *g = (sb_pages){.p = p, .bytes = bytes / SB_HUGE_BYTES * SB_HUGE_BYTES};
+    if (bytes >= MOST || (bytes >= LEAST && sb_huge_try(p, bytes))) g->at = g->bytes;
+}
+
+/* Joins one more page; the first that the kernel cannot join ends it. */
+static void join_one(sb_pages *g)
+{
+    const uint64_t begin_ns = sb_now_ns();
+    g->at = sb_huge_join(g->p + g->at) ? g->at + SB_HUGE_BYTES : g->bytes;
+    g->spent_ns += sb_now_ns() - begin_ns;
+}
+
+void sb_pages_step(sb_pages *g, uint64_t step_ns)
+{
+    enum { SHARE = 10 };
+    const uint64_t patience_ns = 5000000000; /* twice what joining 1 GiB takes, at worst */
+    if (g->at >= g->bytes) return;
+    g->worked_ns += step_ns;
+    while (g->at < g->bytes && g->worked_ns > patience_ns + SHARE * g->spent_ns)
+        join_one(g);
+}
+
+void sb_pages_finish(sb_pages *g)
+{
+    while (g->at < g->bytes)
+        join_one(g);
+}
