@@ -6,7 +6,7 @@
  * the lists of all threads are joined behind the step. */
 #include "engine/internal.h"
 
-#include <string.h>
+#include <math.h>
 
 enum { SCRATCH_FLOATS = 16 * 1024 };
 
@@ -14,22 +14,6 @@ size_t sb_engine_head_floats(const sb_engine *e)
 {
     const size_t least = (size_t)e->opts.n_rows * SB_PANEL;
     return least > SCRATCH_FLOATS ? least : SCRATCH_FLOATS;
-}
-
-/* True when every value of whole panels is a finite number. */
-static bool all_finite(const float *x, int64_t n)
-{
-    enum { LANES = 16 }; /* of SB_PANEL: n is a multiple */
-    uint32_t broken[LANES] = {0}, bits[LANES], any = 0;
-    for (int64_t i = 0; i < n; i += LANES) {
-        memcpy(bits, x + i, sizeof bits);
-        for (int j = 0; j < LANES; j++)
-            broken[j] |=
-                (bits[j] & 0x7f800000u) + 0x00800000u; /* the sign bit: exponent all ones */
-    }
-    for (int j = 0; j < LANES; j++)
-        any |= broken[j];
-    return any >> 31 == 0;
 }
 
 static sb_top *top_of(const sb_engine *e, int i_thread, int32_t logit_row)
@@ -45,12 +29,15 @@ static void finish_rows(sb_engine *e, const sb_step *s, const sb_product *d, int
     for (int32_t r = 0; r < d->n_row; r++) {
         float *y = d->y + (size_t)r * d->y_stride;
         if (s->softcap != 0) e->kern.softcap(y, s->softcap, n);
-        if (!all_finite(y, n)) {
+        const float greatest = e->kern.greatest(y, n);
+        const int32_t k = e->batch.n_top[r];
+        if (isnan(greatest)) {
             atomic_store(&e->broken, true);
             continue;
         }
-        const int32_t k = e->batch.n_top[r];
-        if (k > 0) sb_top_gather(top_of(e, i_thread, r), k, y, n < left ? (int32_t)n : left, id0);
+        sb_top *t = top_of(e, i_thread, r);
+        if (k > 0 && sb_top_wants(t, k, greatest))
+            sb_top_gather(t, k, y, n < left ? (int32_t)n : left, id0);
     }
 }
 

@@ -39,19 +39,17 @@ float sb_max_of(const float *x, int32_t n)
     return best[0];
 }
 
-/* An equal one may still stand before the last: pieces do not come in order. */
-static bool may_hold(const sb_top *t, int32_t k, const float *x, int32_t n)
+bool sb_top_wants(const sb_top *t, int32_t k, float greatest)
 {
-    return t->n < k || sb_max_of(x, n) >= t->at[k - 1].logit;
+    return t->n < k || greatest >= t->at[k - 1].logit;
 }
 
 void sb_top_gather(sb_top *t, int32_t k, const float *x, int32_t n, int32_t id0)
 {
     enum { BLOCK = 128 };
-    if (n < 1 || !may_hold(t, k, x, n)) return;
     for (int32_t i = 0; i < n; i += BLOCK) {
         const int32_t len = n - i < BLOCK ? n - i : BLOCK;
-        if (!may_hold(t, k, x + i, len)) continue;
+        if (!sb_top_wants(t, k, sb_max_of(x + i, len))) continue;
         for (int32_t j = i; j < i + len; j++)
             (void)put(t, k, (sb_logit){.logit = x[j], .id = id0 + j});
     }

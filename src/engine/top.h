@@ -23,6 +23,9 @@ typedef struct sb_top {
     int32_t n;
 } sb_top;
 
+/* Whether a piece with this greatest logit may hold any of the k first. An equal one may still
+ * stand before the last: pieces do not come in order. */
+bool sb_top_wants(const sb_top *t, int32_t k, float greatest);
 /* Takes what belongs to the k (1..SB_TOP_MOST) first of x[n], whose first is the logit of id0. All
  * are finite; no id comes twice. */
 void sb_top_gather(sb_top *t, int32_t k, const float *x, int32_t n, int32_t id0);

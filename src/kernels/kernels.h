@@ -111,6 +111,7 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
  *   exp_f32       y = exp(x), the one polynomial everything here uses (below 1 ulp; what would be
  *                 denormal is 0). Formulas of exp, tanh, silu, gelu, operation by operation:
  *                 ref_math.h.
+ *   greatest      of n; NaN where one is not finite.
  *   hadamard      in place, each run of b values, b the greatest power of two that divides n: for
  *                 h = 1, 2, .. b / 2, (a, c) at distance h become (a + c, a - c); then
  *                 *= 1 / sqrtf(b). Of both factors it leaves a dot product as it is.
@@ -131,6 +132,7 @@ size_t sb_attn_scratch_floats(int32_t n_row, int32_t head_dim);
     X(silu_mul, void, (const float *g, const float *u, float *y, int64_t n))                       \
     X(gelu_mul, void, (const float *g, const float *u, float *y, int64_t n))                       \
     X(exp_f32, void, (const float *x, float *y, int64_t n))                                        \
+    X(greatest, float, (const float *x, int64_t n))                                                \
     X(hadamard, void, (float *x, int64_t n))                                                       \
     X(attn_merge, void,                                                                            \
       (float *m, float *l, float *acc, float m2, float l2, const float *acc2, int64_t n))          \

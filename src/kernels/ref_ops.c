@@ -144,6 +144,16 @@ static void exp_f32(const float *x, float *y, int64_t n)
         y[i] = sb_ref_exp(x[i]);
 }
 
+static float greatest(const float *x, int64_t n)
+{
+    float best = -INFINITY, rest = 0.0f;
+    for (int64_t i = 0; i < n; i++) {
+        best = x[i] > best ? x[i] : best;
+        rest += x[i] - x[i];
+    }
+    return best + rest;
+}
+
 static void hadamard(float *x, int64_t n)
 {
     const int64_t b = n & -n;
@@ -184,6 +194,7 @@ void sb_kernels_fill_ref_ops(sb_kernels *k)
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;
     k->exp_f32 = exp_f32;
+    k->greatest = greatest;
     k->hadamard = hadamard;
     k->attn_merge = sb_ref_attn_merge;
     k->int8_peak = int8_peak;

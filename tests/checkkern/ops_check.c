@@ -120,6 +120,30 @@ static void check_exp_sweep(ck *c)
     ck_case_end(c);
 }
 
+/* The greatest at each place, and what is not finite at each. */
+static void run_greatest(ck *c)
+{
+    static const float odd[] = {INFINITY, -INFINITY, NAN, -NAN};
+    for (int64_t i = 0; i < n_lengths; i++) {
+        const int64_t n = length_at(i);
+        float *x = floats(c, n, CK_NORMAL);
+        const float top = 1e30f;
+        for (int64_t at = 0; at < n; at++) {
+            const float was = x[at], a = c->k->greatest(x, n), b = c->ref->greatest(x, n);
+            ck_same_f32(c, &a, &b, 1, "n %d", (int)n);
+            x[at] = top;
+            ck_true(c, c->k->greatest(x, n) == top, "the greatest of %d at %d", (int)n, (int)at);
+            for (size_t k = 0; k < SB_ARRAY_LEN(odd); k++) {
+                x[at] = odd[k];
+                ck_true(c, isnan(c->k->greatest(x, n)) && isnan(c->ref->greatest(x, n)),
+                        "odd %d at %d of %d", (int)k, (int)at, (int)n);
+            }
+            x[at] = was;
+        }
+        ck_case_end(c);
+    }
+}
+
 static void run_silu(ck *c)
 {
     check_map(c, map_silu);
@@ -480,6 +504,16 @@ static void bench_softcap(ck *c)
 {
     bench_map(c, map_softcap, 8);
 }
+static void map_greatest(const sb_kernels *k, const float *g, const float *u, float *y, int64_t n)
+{
+    (void)u;
+    y[0] = k->greatest(g, n);
+}
+
+static void bench_greatest(ck *c)
+{
+    bench_map(c, map_greatest, 4);
+}
 static void bench_quant_a8(ck *c)
 {
     bench_map(c, map_quant_a8, 5.9);
@@ -528,6 +562,7 @@ CK_SLOT_FILLED(scale)
 CK_SLOT_FILLED(softcap)
 CK_SLOT_FILLED(silu_mul)
 CK_SLOT_FILLED(gelu_mul)
+CK_SLOT_FILLED(greatest)
 CK_SLOT_FILLED(hadamard)
 CK_SLOT_FILLED(exp_f32)
 CK_SLOT_FILLED(int8_peak)
@@ -542,6 +577,7 @@ const ck_check ck_ops_checks[] = {
     {"softcap", filled_softcap, run_softcap, bench_softcap, oracle_softcap},
     {"silu_mul", filled_silu_mul, run_silu, bench_silu, oracle_silu},
     {"gelu_mul", filled_gelu_mul, run_gelu, bench_gelu, oracle_gelu},
+    {"greatest", filled_greatest, run_greatest, bench_greatest, NULL},
     {"hadamard", filled_hadamard, run_hadamard, bench_hadamard, oracle_hadamard},
     {"exp_f32", filled_exp_f32, run_exp, bench_exp, oracle_exp},
     {"int8_peak", filled_int8_peak, run_int8_peak, bench_int8_peak, NULL},

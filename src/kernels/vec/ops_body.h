@@ -73,6 +73,39 @@ static void exp_f32(const float *x, float *y, int64_t n)
     if (i < n) v_store_n(y + i, v_exp(v_load_n(x + i, n - i)), n - i);
 }
 
+/* x - x is 0 where x is finite, NaN elsewhere. */
+static float greatest(const float *x, int64_t n)
+{
+    enum { CHAINS = 4 };
+    vec most[CHAINS], odd[CHAINS];
+    float lane[LANES];
+    for (int c = 0; c < CHAINS; c++) {
+        most[c] = v_set(-INFINITY);
+        odd[c] = v_zero();
+    }
+    int64_t i = 0;
+    for (; i + CHAINS * LANES <= n; i += CHAINS * LANES) {
+        for (int c = 0; c < CHAINS; c++) {
+            const vec v = v_load(x + i + c * LANES);
+            most[c] = v_max(most[c], v);
+            odd[c] = v_add(odd[c], v_sub(v, v));
+        }
+    }
+    for (int c = 1; c < CHAINS; c++) {
+        most[0] = v_max(most[0], most[c]);
+        odd[0] = v_add(odd[0], odd[c]);
+    }
+    v_store(lane, odd[0]);
+    float best = v_greatest(most[0]), rest = 0.0f;
+    for (int l = 0; l < LANES; l++)
+        rest += lane[l];
+    for (; i < n; i++) {
+        best = x[i] > best ? x[i] : best;
+        rest += x[i] - x[i];
+    }
+    return best + rest;
+}
+
 static void fill_common(sb_kernels *k)
 {
     k->rms_norm = rms_norm;
@@ -80,5 +113,6 @@ static void fill_common(sb_kernels *k)
     k->silu_mul = silu_mul;
     k->gelu_mul = gelu_mul;
     k->exp_f32 = exp_f32;
+    k->greatest = greatest;
 }
 #endif
