@@ -5,12 +5,13 @@
  * Time is what people notice, so chunks are cut by time and not by a number of tokens: a prompt row
  * far into a long prompt costs several early ones: whoever reads back thousands of positions reads
  * them for sixteen rows as fast as for one. So where a step's share no longer holds a tile of rows,
- * prompts wait, and once in STALL_STEPS a step takes many rows: fewer people meet it than would
- * notice a step of twice the time, always, and the prompt is read three times as fast. Now and then
+ * such a prompt waits, or a long one that is read sooner so, and once in STALL_STEPS a step takes
+ * many rows: fewer people meet it than would notice a step of twice the time, always. Now and then
  * a step leaves prompts out although they wait: without it nobody would know any more what an
  * undisturbed step takes. */
 #include "engine/sched_state.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -284,29 +285,57 @@ static bool looks_far(const sb_sched *s, const sb_load *load, const sb_seq *q, i
            (sb_pace_predict(&s->pace, &l) - look_ns - sb_pace_predict(&s->pace, load)) / n;
 }
 
-/* True when the prompts sit this step out. */
-static bool sits_out(sb_sched *s, const sb_load *load, step_rest *m)
+/* True when a prompt is so long that its share of each step, few rows, reads it later than many
+ * rows now and then, and that the waits between do not matter. */
+static bool is_sooner_apart(const sb_sched *s, const sb_load *load, const sb_seq *q,
+                            const step_rest *m, double base_ns)
 {
-    const sb_seq *q = s->order[0];
+    enum { LONG = 4 };
+    const int32_t left = sb_seq_left(q), most = left < m->rows ? left : m->rows;
+    const int32_t n = fitting(s, load, q, most, m->limit_ns);
+    const int32_t n_stall = fitting(s, load, q, most, STALL_NS);
+    const double stall_ns = base_ns * (STALL_STEPS - 1) + STALL_NS;
+    const double share_ns = n > 0 ? m->limit_ns * left / n : INFINITY;
+    return n_stall > n && share_ns > LONG * stall_ns && share_ns > stall_ns * left / n_stall;
+}
+
+/* True when a prompt had better sit this step out. */
+static bool sits_out(const sb_sched *s, const sb_load *load, const sb_seq *q, const step_rest *m,
+                     double base_ns)
+{
     const int32_t left = sb_seq_left(q), tile = s->e->tile_rows, few = left < tile ? left : tile;
-    s->n_since_stall++;
-    if (!s->n_decode_parts || m->is_blind || !looks_far(s, load, q, few)) return false;
     if (fitting(s, load, q, few, m->limit_ns) == few) return false;
     if (left <= m->rows && fitting(s, load, q, left, m->burst) == left) return false;
-    if (s->n_since_stall < STALL_STEPS) return true;
-    s->n_since_stall = 0;
-    if (m->limit_ns < STALL_NS) m->limit_ns = STALL_NS;
-    if (m->burst < STALL_NS) m->burst = STALL_NS;
-    return false;
+    return looks_far(s, load, q, few) || is_sooner_apart(s, load, q, m, base_ns);
+}
+
+/* Takes those off the list of n prompts that sit this step out, unless it is the one in STALL_STEPS
+ * for which they wait. Returns how many are left. */
+static int32_t leave_out(sb_sched *s, int32_t n, const sb_load *load, step_rest *m, double base_ns)
+{
+    const bool is_due = ++s->n_since_stall >= STALL_STEPS;
+    if (!s->n_decode_parts || m->is_blind) return n;
+    int32_t n_left = 0, n_out = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const bool is_out = sits_out(s, load, s->order[i], m, base_ns);
+        n_out += is_out;
+        if (!is_out || is_due) s->order[n_left++] = s->order[i];
+    }
+    if (is_due && n_out) {
+        s->n_since_stall = 0;
+        if (m->limit_ns < STALL_NS) m->limit_ns = STALL_NS;
+        if (m->burst < STALL_NS) m->burst = STALL_NS;
+    }
+    return n_left;
 }
 
 static void add_prompts(sb_sched *s, int32_t n, sb_load *load)
 {
     const double base = s->n_decode_parts ? sb_pace_predict(&s->pace, load) : 0;
     step_rest m = measure_rest(s, n, base);
-    const int32_t i_short = shortest(s, n);
     s->n_since_burst++;
-    if (sits_out(s, load, &m)) return;
+    n = leave_out(s, n, load, &m, base);
+    const int32_t i_short = shortest(s, n);
     if (i_short > 0)
         take_rows(s, s->order[i_short], load, &m, m.rows / 2, base + (m.limit_ns - base) / 2);
     for (int32_t i = 0; i < n && m.rows > 0; i++)

@@ -434,6 +434,35 @@ static void far_into_a_prompt_chunks_are_rare(void **state)
     house_close(&h);
 }
 
+/* As on a small model: a share of a step holds so few rows that a long prompt is read sooner, and a
+ * stream disturbed less, by many rows now and then; its end, or a short one, is not. */
+static void long_prompts_of_cheap_rows_come_in_bursts(void **state)
+{
+    (void)state;
+    const sb_engine_opts eo = house_opts(3);
+    house h = house_open(&eo, 1, (sb_sched_opts){0});
+    begin(&h, 0, 1, 0, 20, 200);
+    while (!r[0].n_out)
+        assert_true(house_step(&h));
+    for (int i = 1; i <= 2; i++) {
+        begin(&h, i, 2, 0, i == 1 ? 450 : 60, 1);
+        h.sched->n_since_stall = h.sched->n_since_burst = h.sched->n_mixed = 0;
+        set_pace(&h, 1e6, 5e5); /* one row and a bit for 0.8 ms, some 100 for 50 ms */
+        assert_true(house_step(&h));
+        assert_in_range(r[i].n_prefilled, i == 1 ? 0 : 1, i == 1 ? 0 : 3);
+    }
+    h.sched->n_since_stall = 24;
+    h.sched->n_since_burst = 0;
+    sb_seq_cancel(r[2].q);
+    set_pace(&h, 1e6, 5e5);
+    assert_true(house_step(&h));
+    assert_in_range(r[1].n_prefilled, 80, 120);
+    house_drain(&h);
+    house_check_alone(&h, &r[1], &o[1]);
+    end_all(3);
+    house_close(&h);
+}
+
 /* Eight prompts beside one that decodes may take eight times as much, if they are of one share; of
  * another share they are worth no more than what they disturb. */
 static void many_prompts_pass_few_who_decode(void **state)
@@ -527,6 +556,7 @@ int main(void)
         cmocka_unit_test(chunks_are_cut_by_time),
         cmocka_unit_test(free_rows_do_not_keep_a_prompt_out),
         cmocka_unit_test(far_into_a_prompt_chunks_are_rare),
+        cmocka_unit_test(long_prompts_of_cheap_rows_come_in_bursts),
         cmocka_unit_test(many_prompts_pass_few_who_decode),
         cmocka_unit_test(bursts_finish_short_prompts),
         cmocka_unit_test(a_question_passes_a_book),
