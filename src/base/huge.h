@@ -11,9 +11,10 @@
 
 enum { SB_HUGE_BYTES = 2 << 20 };
 
-/* Asks for huge pages in untouched memory, SB_HUGE_BYTES aligned. False, and all but the first
- * stays small: they are dear now, for a virtual machine must first get them from its host. */
-bool sb_huge_try(void *p, size_t bytes);
+/* Takes huge pages in untouched memory, SB_HUGE_BYTES aligned, one after the other while they come
+ * quickly: a virtual machine must get those it has not at hand from its host, and that is dear.
+ * Returns the bytes taken; what lies behind them stays as it was. */
+size_t sb_huge_take(void *p, size_t bytes);
 /* Makes the SB_HUGE_BYTES at p, aligned so, one page, in 0.3 to 3 ms. False: the kernel cannot. */
 bool sb_huge_join(void *p);
 #endif

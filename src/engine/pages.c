@@ -11,7 +11,10 @@ void sb_pages_init(sb_pages *g, unsigned char *p, size_t bytes)
      * sb_big_alloc() has asked: a host must give such a block in any case. */
     enum { LEAST = 256 << 20, MOST = 1 << 30 };
     *g = (sb_pages){.p = p, .bytes = bytes / SB_HUGE_BYTES * SB_HUGE_BYTES};
-    if (bytes >= MOST || (bytes >= LEAST && sb_huge_try(p, bytes))) g->at = g->bytes;
+    if (bytes >= MOST)
+        g->at = g->bytes;
+    else if (bytes >= LEAST)
+        g->at = sb_huge_take(p, g->bytes);
 }
 
 /* Joins one more page; the first that the kernel cannot join ends it. */

@@ -4,8 +4,8 @@
  * Purpose     Llama 3.2 1B in Q4_0, two cores of a virtual machine: eight streams are 8 %, one is
  *             7 % and a prompt 3 % faster on huge pages. There they are dear to get, though: 0.7 s
  *             more of a start that took 0.3 s, which a short answer never earns back.
- * How         A large model asks at load and takes them where they are at hand. Else small pages
- *             are joined between steps: after some seconds of work, in a tenth of the time.
+ * How         A large model takes at load those that are at hand. Elsewhere small pages are joined
+ *             between steps: after some seconds of work, in a tenth of the time.
  * Ownership   The memory is the caller's and outlives this.
  * Threads     The stepper's. */
 #ifndef SB_ENGINE_PAGES_H
