@@ -9,6 +9,7 @@
 #include "kernels/x86/avx2_mm_words.h"
 
 enum { SIGNED_BYTES = 1 };
+#define v_size _mm256_abs_epi8
 
 FLAT VI v_sum4(VI acc, VI w, bool is_signed)
 {
@@ -77,6 +78,13 @@ FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_co
     }
 }
 
+/* Magnitudes of the codes w of step j, vector v: a tile has them behind the codes. */
+FLAT VI size_step(const mm_shape *o, const mm_block *t, int j, int v, VI w)
+{
+    const unsigned char *sizes = t->codes + 8 * LINE + LINE * j;
+    return o->way == WAY_TILED ? v_load(sizes + V_BYTES * (t->v0 + v)) : v_size(w);
+}
+
 /* Signed codes. */
 FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
                      VI sum[MR_MAX][V_PER_LINE], VI code_sum[V_PER_LINE])
@@ -89,7 +97,7 @@ FLAT void dot_signed(const mm_shape *o, const mm_block *t, bool with_codes,
         UNROLL
         for (int v = 0; v < o->nv; v++) {
             w[v] = code_step(o, t, j, v);
-            size[v] = _mm256_abs_epi8(w[v]);
+            size[v] = size_step(o, t, j, v, w[v]);
             if (with_codes) code_sum_add(o->p, s, 8, w[v], NULL, &code_sum[v]);
         }
         ask_ahead(o, t, s, &w[0]);
