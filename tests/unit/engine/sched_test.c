@@ -96,6 +96,41 @@ static void it_ends_for_the_right_reason(void **state)
     house_close(&h);
 }
 
+/* Sixteen answers drawn from a few logits; how many ended before they were full. */
+static int n_ended(house *h, bool ignore_end)
+{
+    enum { MANY = 16, N_OUT = 300 };
+    static int32_t ids[MANY][HOUSE_CTX];
+    static sb_rig_seq r[MANY];
+    sb_seq_opts o[MANY];
+    int n = 0;
+    for (int i = 0; i < MANY; i++) {
+        house_ids(ids[i], HOUSE_CTX, (uint64_t)i + 1);
+        o[i] = sb_rig_seq_opts(&r[i], ids[i], 20, N_OUT);
+        o[i].sampling = (sb_sampling){.temp = 5, .top_k = 40, .top_p = 1, .seed = (uint64_t)i};
+        o[i].ignore_end = ignore_end;
+        house_begin(h, &r[i], &o[i]);
+    }
+    house_drain(h);
+    for (int i = 0; i < MANY; i++) {
+        n += r[i].why == SB_SEQ_END_TOKEN;
+        for (int32_t k = 0; ignore_end && k < r[i].n_out; k++)
+            assert_false(sb_tokenizer_is_end(h->rig.model->tok, r[i].out[k]));
+        sb_rig_seq_end(&r[i]);
+    }
+    return n;
+}
+
+static void few_logits_may_hold_ends_that_are_barred(void **state)
+{
+    (void)state;
+    const sb_engine_opts eo = house_opts(16);
+    house h = house_open(&eo, 1, (sb_sched_opts){0});
+    assert_true(n_ended(&h, false) > 0); /* or nothing was barred below */
+    assert_int_equal(n_ended(&h, true), 0);
+    house_close(&h);
+}
+
 static void wrong_requests_are_refused(void **state)
 {
     (void)state;
@@ -325,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_crowd_gets_what_each_gets_alone),
         cmocka_unit_test(it_ends_for_the_right_reason),
+        cmocka_unit_test(few_logits_may_hold_ends_that_are_barred),
         cmocka_unit_test(wrong_requests_are_refused),
         cmocka_unit_test(what_was_computed_is_not_computed_again),
         cmocka_unit_test(choices_prefill_once),
