@@ -338,16 +338,23 @@ static void many_streams_of_one_share_cost_others_little(void **state)
     house_close(&h);
 }
 
+/* A house in which sequence 0, of share 1, decodes n_out tokens. */
+static house open_decoding(int32_t n_sessions, int32_t n_out)
+{
+    const sb_engine_opts eo = house_opts(n_sessions);
+    house h = house_open(&eo, 1, (sb_sched_opts){0});
+    begin(&h, 0, 1, 0, 20, n_out);
+    while (!r[0].n_out)
+        assert_true(house_step(&h));
+    return h;
+}
+
 /* Chunks beside a stream take what is left of 180 %; alone, 200 ms; now and then none. */
 static void chunks_are_cut_by_time(void **state)
 {
     (void)state;
-    const sb_engine_opts eo = house_opts(3);
-    house h = house_open(&eo, 1, (sb_sched_opts){0});
+    house h = open_decoding(3, 60);
     const double prompt_row = (double)h.rig.engine->ops_per_row / h.sched->row_ops;
-    begin(&h, 0, 1, 0, 20, 60);
-    while (!r[0].n_out)
-        assert_true(house_step(&h));
     begin(&h, 1, 2, 0, 400, 1);
     int32_t n = 0;
     for (int k = 0; k < 6; k++) {
@@ -378,11 +385,7 @@ static void chunks_are_cut_by_time(void **state)
 static void free_rows_do_not_keep_a_prompt_out(void **state)
 {
     (void)state;
-    const sb_engine_opts eo = house_opts(2);
-    house h = house_open(&eo, 1, (sb_sched_opts){0});
-    begin(&h, 0, 1, 0, 20, 200);
-    while (!r[0].n_out)
-        assert_true(house_step(&h));
+    house h = open_decoding(2, 200);
     begin(&h, 1, 2, 0, 40, 1);
     h.sched->n_since_burst = h.sched->n_since_stall = 0;
     for (int kind = 0; kind < 2; kind++)
@@ -402,11 +405,7 @@ static void free_rows_do_not_keep_a_prompt_out(void **state)
 static void far_into_a_prompt_chunks_are_rare(void **state)
 {
     (void)state;
-    const sb_engine_opts eo = house_opts(2);
-    house h = house_open(&eo, 1, (sb_sched_opts){0});
-    begin(&h, 0, 1, 0, 20, 200);
-    while (!r[0].n_out)
-        assert_true(house_step(&h));
+    house h = open_decoding(2, 200);
     begin(&h, 1, 2, 0, 450, 1);
     set_pace(&h, 1e6, 1e4); /* some 80 rows */
     h.sched->n_since_burst = 0;
@@ -439,11 +438,7 @@ static void far_into_a_prompt_chunks_are_rare(void **state)
 static void long_prompts_of_cheap_rows_come_in_bursts(void **state)
 {
     (void)state;
-    const sb_engine_opts eo = house_opts(3);
-    house h = house_open(&eo, 1, (sb_sched_opts){0});
-    begin(&h, 0, 1, 0, 20, 200);
-    while (!r[0].n_out)
-        assert_true(house_step(&h));
+    house h = open_decoding(3, 200);
     for (int i = 1; i <= 2; i++) {
         begin(&h, i, 2, 0, i == 1 ? 450 : 60, 1);
         h.sched->n_since_stall = h.sched->n_since_burst = h.sched->n_mixed = 0;
@@ -470,12 +465,8 @@ static void many_prompts_pass_few_who_decode(void **state)
     (void)state;
     enum { MANY = 8 };
     for (uint64_t share = 1; share <= 2; share++) {
-        const sb_engine_opts eo = house_opts(MANY + 1);
-        house h = house_open(&eo, 1, (sb_sched_opts){0});
+        house h = open_decoding(MANY + 1, 60);
         const double prompt_row = (double)h.rig.engine->ops_per_row / h.sched->row_ops;
-        begin(&h, 0, 1, 0, 20, 60);
-        while (!r[0].n_out)
-            assert_true(house_step(&h));
         for (int i = 1; i <= MANY; i++)
             begin(&h, i, share, 0, 400, 1);
         set_pace(&h, 1e6, 1e5); /* a row costs 0.1 ms: 8 rows, or 64 */
@@ -499,11 +490,7 @@ static void bursts_finish_short_prompts(void **state)
 {
     (void)state;
     enum { SHORT = 40 };
-    const sb_engine_opts eo = house_opts(4);
-    house h = house_open(&eo, 1, (sb_sched_opts){0});
-    begin(&h, 0, 1, 0, 20, 200);
-    while (!r[0].n_out)
-        assert_true(house_step(&h));
+    house h = open_decoding(4, 200);
     for (int i = 1; i <= 3; i++) { /* 40 rows: 5 ms; 440 rows: 45 ms, too long for a burst */
         begin(&h, i, 2, 0, i == 2 ? 440 : SHORT, 1);
         h.sched->n_since_burst = i == 3 ? 0 : 8;
