@@ -162,6 +162,15 @@ static int32_t list_prompts(sb_sched *s)
     return n;
 }
 
+/* Whether n more of a sequence's tokens keep the step below limit_ns. */
+static bool keeps_below(const sb_sched *s, const sb_load *load, const sb_seq *q, int32_t n,
+                        double limit_ns)
+{
+    sb_load l = *load;
+    add_load(s, &l, q, n, false);
+    return sb_pace_predict(&s->pace, &l) <= limit_ns;
+}
+
 /* How many of a sequence's tokens, up to `most`, keep the step below limit_ns. */
 static int32_t fitting(const sb_sched *s, const sb_load *load, const sb_seq *q, int32_t most,
                        double limit_ns)
@@ -169,9 +178,7 @@ static int32_t fitting(const sb_sched *s, const sb_load *load, const sb_seq *q, 
     int32_t lo = 0, hi = most;
     while (lo < hi) {
         const int32_t mid = (lo + hi + 1) / 2;
-        sb_load l = *load;
-        add_load(s, &l, q, mid, false);
-        if (sb_pace_predict(&s->pace, &l) <= limit_ns)
+        if (keeps_below(s, load, q, mid, limit_ns))
             lo = mid;
         else
             hi = mid - 1;
@@ -260,7 +267,7 @@ static void take_rows(sb_sched *s, sb_seq *q, sb_load *load, step_rest *m, int32
     int32_t want = left < most ? left : most;
     if (want > m->rows) want = m->rows;
     int32_t k = m->is_blind ? want : fitting(s, load, q, want, limit_ns);
-    if (k < want && left <= m->rows && fitting(s, load, q, left, m->burst) == left) {
+    if (k < want && left <= m->rows && keeps_below(s, load, q, left, m->burst)) {
         k = left;
         s->n_since_burst = 0;
     }
@@ -304,8 +311,8 @@ static bool sits_out(const sb_sched *s, const sb_load *load, const sb_seq *q, co
                      double base_ns)
 {
     const int32_t left = sb_seq_left(q), tile = s->e->tile_rows, few = left < tile ? left : tile;
-    if (fitting(s, load, q, few, m->limit_ns) == few) return false;
-    if (left <= m->rows && fitting(s, load, q, left, m->burst) == left) return false;
+    if (keeps_below(s, load, q, few, m->limit_ns)) return false;
+    if (left <= m->rows && keeps_below(s, load, q, left, m->burst)) return false;
     return looks_far(s, load, q, few) || is_sooner_apart(s, load, q, m, base_ns);
 }
 
