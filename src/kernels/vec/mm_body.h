@@ -22,16 +22,16 @@ enum { TILE_BLOCKS = 8, ROW_BLOCK = 64, PAIR_BLOCKS = 256 };
 /* Where a level multiplies magnitudes of signed codes it says v_size(w), and a tile has them behind
  * the codes. */
 #ifdef v_size
-enum { TILE_CODES = 16 * LINE };
+enum { TILE_SIZES = 1 };
 #else
-enum { TILE_CODES = 8 * LINE };
+enum { TILE_SIZES = 0 };
 #define v_size(w) (w)
 #endif
 
 /* Eight blocks, decoded: [step][column][4 k] codes, and magnitudes likewise; scales, minima and
  * pairs per half block. */
 typedef struct mm_tile {
-    _Alignas(64) unsigned char code[TILE_BLOCKS][TILE_CODES];
+    _Alignas(64) unsigned char code[TILE_BLOCKS][(1 + TILE_SIZES) * BLOCK_CODES];
     _Alignas(64) float ws[TILE_BLOCKS][2][SB_PANEL];
     _Alignas(64) float wm[TILE_BLOCKS][2][SB_PANEL];
     _Alignas(64) int32_t pairs[TILE_BLOCKS][2][SB_PANEL];
@@ -253,8 +253,7 @@ FLAT void tile_codes(const panel_info *p, const unsigned char *from, int v, unsi
         const VI u = code_get(p->codes, from, j, v);
         const VI w = is_signed ? v_sub8(u, v_set1_8((char)p->zero)) : u;
         v_store(to + LINE * j + V_BYTES * v, w);
-        if (is_signed && TILE_CODES > 8 * LINE)
-            v_store(to + LINE * (8 + j) + V_BYTES * v, v_size(w));
+        if (is_signed && TILE_SIZES) v_store(to + BLOCK_CODES + LINE * j + V_BYTES * v, v_size(w));
         code_sum_add(p, j % n, n, w, &bytes, &sum);
         if (j % n == n - 1) v_store(&pairs[j / n][LANES * v], code_pair(p, sum));
     }

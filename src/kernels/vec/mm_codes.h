@@ -13,7 +13,7 @@
 #include "kernels/internal.h"
 #include "kernels/panel.h"
 
-enum { LINE = 128 };
+enum { LINE = 128, BLOCK_CODES = 8 * LINE }; /* bytes; the latter of a decoded block */
 
 static const unsigned char nl4_values[16] = {PANEL_NL4_VALUES};
 static const unsigned char mx4_values[16] = {PANEL_MX4_VALUES};

@@ -81,7 +81,7 @@ FLAT void dot_unsigned(const mm_shape *o, const mm_block *t, int h, bool with_co
 /* Magnitudes of the codes w of step j, vector v: a tile has them behind the codes. */
 FLAT VI size_step(const mm_shape *o, const mm_block *t, int j, int v, VI w)
 {
-    const unsigned char *sizes = t->codes + 8 * LINE + LINE * j;
+    const unsigned char *sizes = t->codes + BLOCK_CODES + LINE * j;
     return o->way == WAY_TILED ? v_load(sizes + V_BYTES * (t->v0 + v)) : v_size(w);
 }
 
