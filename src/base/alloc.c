@@ -5,16 +5,13 @@
  * globals", because a guard that had to be handed to every allocation would be forgotten in just
  * the place it should catch. A plain malloc() elsewhere would slip by; the lint bans it. */
 #include "base/alloc.h"
+#include "base/huge.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BIG_ALIGN = 2 << 20, PAGE_ROUND = 65536 }; /* the largest page of any kernel */
-
-/* Below this, huge pages cost more at start than they give later: a virtual machine hands freed
- * huge pages back to its host, and a first byte then took 300 ms instead of 90. */
-enum { HUGE_LEAST_BYTES = 1 << 30 };
+enum { BIG_ALIGN = SB_HUGE_BYTES, PAGE_ROUND = 65536 }; /* the largest page of any kernel */
 
 static _Thread_local unsigned forbid_depth;
 static _Thread_local uint64_t forbidden_count;
@@ -92,7 +89,7 @@ void *sb_big_alloc(size_t bytes)
     const size_t head = (BIG_ALIGN - (uintptr_t)p % BIG_ALIGN) % BIG_ALIGN;
     if (head) (void)munmap(p, head);
     (void)munmap(p + head + len, BIG_ALIGN - head);
-    if (len >= HUGE_LEAST_BYTES)
+    if (len >= SB_BIG_HUGE_BYTES)
         (void)madvise(p + head, len, MADV_HUGEPAGE); // a wish; small pages work too
     return p + head;
 }

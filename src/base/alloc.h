@@ -20,8 +20,13 @@ void sb_free(void *p);
 /* Copy of n bytes plus a NUL; NULL on failure. */
 char *sb_strdup_n(const char *p, size_t n) SB_MUST_USE;
 
-/* Zeroed pages straight from the kernel, 2 MiB aligned when bytes is at least 2 MiB and advised as
- * huge pages from 1 GiB on; untouched pages cost nothing. Release with the same byte count. */
+/* From so many bytes on huge pages are asked for: smaller blocks may be up too soon to earn what
+ * they cost (base/huge.h). */
+enum { SB_BIG_HUGE_BYTES = 1 << 30 };
+
+/* Zeroed pages straight from the kernel, 2 MiB aligned when bytes is at least 2 MiB, huge pages
+ * asked for from SB_BIG_HUGE_BYTES on; untouched pages cost nothing. Release with the same byte
+ * count. */
 void *sb_big_alloc(size_t bytes) SB_MUST_USE;
 void sb_big_free(void *p, size_t bytes);
 

@@ -92,6 +92,7 @@ static sb_status bench_open(bench *b, sb_error *err)
     SB_TRY(sb_cli_pack_cache(b->c->args, v[SB_OPT_model].s, &b->record, &o, err));
     SB_TRY(sb_engine_new(&b->engine, b->model, b->pool, &o, err));
     sb_cli_weights_note(b->c->args, b->engine);
+    sb_engine_join_pages(b->engine); // measured is a model that has been up for a while
     return sb_bench_limits_init(&b->limits, b->pool, err);
 }
 
@@ -278,8 +279,7 @@ static sb_status report(const bench *b, const outcome *o, sb_error *err)
     return sb_json_print(b->c->out, j, err);
 }
 
-/* One warm-up and n_runs runs of n tokens each stream: of a model that has been up for a while, so
- * with its weights on huge pages. */
+/* One warm-up and n_runs runs of n tokens each stream. */
 static sb_status measure(bench *b, const char *kind, int32_t n, int32_t n_step, int32_t n_streams,
                          sb_error *err)
 {
@@ -287,7 +287,6 @@ static sb_status measure(bench *b, const char *kind, int32_t n, int32_t n_step, 
     bench_run *runs = sb_alloc((size_t)b->n_runs, sizeof *runs);
     if (!runs) return SB_FAIL(err, SB_NO_MEMORY, "bench: no memory");
     bench_run warm;
-    sb_engine_join_pages(b->engine);
     sb_status s = run_once(b, n, n_step, n_streams, &warm, err);
     for (int i = 0; s == SB_OK && i < b->n_runs; i++)
         s = run_once(b, n, n_step, n_streams, &runs[i], err);

@@ -2,16 +2,17 @@
  * pages.c - spends a share of the time on joining pages. */
 #include "engine/pages.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/huge.h"
 
 void sb_pages_init(sb_pages *g, unsigned char *p, size_t bytes)
 {
-    /* A smaller model is up so soon that even one dear page would be felt; from 1 GiB on
+    /* A smaller model is up so soon that even one dear page would be felt; for a larger one
      * sb_big_alloc() has asked: a host must give such a block in any case. */
-    enum { LEAST = 256 << 20, MOST = 1 << 30 };
+    enum { LEAST = 256 << 20 };
     *g = (sb_pages){.p = p, .bytes = bytes / SB_HUGE_BYTES * SB_HUGE_BYTES};
-    if (bytes >= MOST)
+    if (bytes >= SB_BIG_HUGE_BYTES)
         g->at = g->bytes;
     else if (bytes >= LEAST)
         g->at = sb_huge_take(p, g->bytes);

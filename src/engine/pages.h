@@ -14,7 +14,7 @@
 
 typedef struct sb_pages {
     unsigned char *p;
-    size_t bytes, at;             /* joined so far */
+    size_t bytes, at;             /* of all; on huge pages so far, or given up */
     uint64_t worked_ns, spent_ns; /* in steps; on joining */
 } sb_pages;
 
