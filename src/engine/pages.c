@@ -18,26 +18,33 @@ void sb_pages_init(sb_pages *g, unsigned char *p, size_t bytes)
         g->at = sb_huge_take(p, g->bytes);
 }
 
-/* Joins one more page; the first that the kernel cannot join ends it. */
-static void join_one(sb_pages *g)
+/* The first that the kernel cannot join ends it. */
+void sb_pages_join(sb_pages *g)
 {
     const uint64_t begin_ns = sb_now_ns();
     g->at = sb_huge_join(g->p + g->at) ? g->at + SB_HUGE_BYTES : g->bytes;
     g->spent_ns += sb_now_ns() - begin_ns;
 }
 
+/* Of work: twice what joining 1 GiB takes, at worst. */
+static const uint64_t patience_ns = 5000000000;
+
+bool sb_pages_due(const sb_pages *g)
+{
+    return g->at < g->bytes && g->worked_ns > patience_ns;
+}
+
 void sb_pages_step(sb_pages *g, uint64_t step_ns)
 {
     enum { SHARE = 10 };
-    const uint64_t patience_ns = 5000000000; /* twice what joining 1 GiB takes, at worst */
     if (g->at >= g->bytes) return;
     g->worked_ns += step_ns;
-    while (g->at < g->bytes && g->worked_ns > patience_ns + SHARE * g->spent_ns)
-        join_one(g);
+    while (sb_pages_due(g) && g->worked_ns > patience_ns + SHARE * g->spent_ns)
+        sb_pages_join(g);
 }
 
 void sb_pages_finish(sb_pages *g)
 {
     while (g->at < g->bytes)
-        join_one(g);
+        sb_pages_join(g);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pages_test.c - pages are joined after some work, in a share of the time, all of them in the
- * end. */
+ * pages_test.c - pages are joined after some work, in a share of the time or while idle, all of
+ * them in the end. */
 #include "engine/pages.h"
 #include "base/alloc.h"
 #include "base/huge.h"
@@ -42,6 +42,7 @@ static void short_work_joins_nothing(void **state)
         sb_pages_step(&g, second_ns / 10);
     assert_int_equal(g.at, 0);
     assert_int_equal(g.spent_ns, 0);
+    assert_false(sb_pages_due(&g)); /* nor while nothing is to be done */
     release(p);
 }
 
@@ -70,6 +71,22 @@ static void longer_work_joins_a_share(void **state)
     release(p);
 }
 
+/* What is joined while nothing is to be done need not wait for more work, and delays what work may.
+ * */
+static void idle_time_joins_at_once(void **state)
+{
+    (void)state;
+    unsigned char *p = memory();
+    sb_pages g;
+    sb_pages_init(&g, p, N);
+    sb_pages_step(&g, 5 * second_ns + 1);
+    for (int i = 0; i < N_PAGES && sb_pages_due(&g); i++)
+        sb_pages_join(&g);
+    assert_int_equal(g.at, N);
+    assert_false(sb_pages_due(&g));
+    release(p);
+}
+
 static void all_at_once(void **state)
 {
     (void)state;
@@ -91,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(short_work_joins_nothing),
         cmocka_unit_test(longer_work_joins_a_share),
+        cmocka_unit_test(idle_time_joins_at_once),
         cmocka_unit_test(all_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,8 @@
  * nothing mixed up, and no time used when there is nothing to do. */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/huge.h"
+#include "engine/sched_state.h"
 #include "house.h"
 #include "tiny.h"
 
@@ -43,6 +45,16 @@ static void *step(void *sched)
 static void nap(void)
 {
     (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+}
+
+static void enter(void *ctx)
+{
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+static void leave(void *ctx)
+{
+    atomic_fetch_add((atomic_int *)ctx + 1, 1);
 }
 
 typedef struct client {
@@ -151,11 +163,44 @@ static void idle_means_asleep(void **state)
     house_close(&h);
 }
 
+enum { N_PAGES = 4 };
+
+/* Worked for long enough, with nothing to do: the stepper joins pages, within its turn. */
+static void idle_joins_pages(void **state)
+{
+    (void)state;
+    const sb_engine_opts eo = house_opts(2);
+    atomic_int turns[2] = {0};
+    house h = house_open(&eo, 2, (sb_sched_opts){.enter = enter, .leave = leave, .ctx = turns});
+    unsigned char *p = sb_big_alloc(N_PAGES * SB_HUGE_BYTES);
+    assert_non_null(p);
+    memset(p, 7, N_PAGES * SB_HUGE_BYTES);
+    const int n_joins = sb_huge_join(p) ? N_PAGES : 1; /* one try ends it */
+    sb_pages *g = &h.sched->e->pages, own = *g;
+    sb_pages_init(g, p, N_PAGES * SB_HUGE_BYTES);
+    g->worked_ns = UINT64_C(1000000000000);
+    pthread_t stepper;
+    assert_int_equal(pthread_create(&stepper, NULL, step, h.sched), 0);
+    for (int i = 0; i < 50000 && atomic_load(&turns[1]) < n_joins; i++)
+        nap();
+    sb_sched_stop(h.sched);
+    (void)pthread_join(stepper, NULL);
+    assert_int_equal(turns[0], turns[1]);
+    assert_int_equal(turns[1], n_joins);
+    assert_int_equal(g->at, g->bytes);
+    for (int i = 0; i < N_PAGES; i++)
+        assert_int_equal(p[i * SB_HUGE_BYTES + i], 7);
+    *g = own;
+    sb_big_free(p, N_PAGES * SB_HUGE_BYTES);
+    house_close(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_on_several_threads),
         cmocka_unit_test(idle_means_asleep),
+        cmocka_unit_test(idle_joins_pages),
     };
     return cmocka_run_group_tests(tests, house_make_model, house_drop_model);
 }
