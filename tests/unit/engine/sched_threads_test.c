@@ -163,7 +163,41 @@ static void idle_means_asleep(void **state)
     house_close(&h);
 }
 
-enum { N_PAGES = 4 };
+enum { N_PAGES = 4, N_PAGE_BYTES = N_PAGES * SB_HUGE_BYTES };
+
+/* Pages of its own for an engine, due to be joined; *out_own is what they stand for. */
+static sb_pages *lend_pages(house *h, sb_pages *out_own)
+{
+    unsigned char *p = sb_big_alloc(N_PAGE_BYTES);
+    assert_non_null(p);
+    memset(p, 7, N_PAGE_BYTES);
+    sb_pages *g = &h->sched->e->pages;
+    *out_own = *g;
+    sb_pages_init(g, p, N_PAGE_BYTES);
+    g->worked_ns = UINT64_C(1000000000000);
+    return g;
+}
+
+static void take_back(sb_pages *g, const sb_pages *own)
+{
+    assert_int_equal(g->at, g->bytes);
+    for (int i = 0; i < N_PAGES; i++)
+        assert_int_equal(g->p[i * SB_HUGE_BYTES + i], 7);
+    sb_big_free(g->p, N_PAGE_BYTES);
+    *g = *own;
+}
+
+static void a_step_joins_pages(void **state)
+{
+    (void)state;
+    const sb_engine_opts eo = house_opts(2);
+    house h = house_open(&eo, 2, (sb_sched_opts){0});
+    sb_pages own, *g = lend_pages(&h, &own);
+    house_ids(ids[0], HOUSE_CTX, 1);
+    (void)house_once(&h, ids[0], 5, 0);
+    take_back(g, &own);
+    house_close(&h);
+}
 
 /* Worked for long enough, with nothing to do: the stepper joins pages, within its turn. */
 static void idle_joins_pages(void **state)
@@ -172,13 +206,8 @@ static void idle_joins_pages(void **state)
     const sb_engine_opts eo = house_opts(2);
     atomic_int turns[2] = {0};
     house h = house_open(&eo, 2, (sb_sched_opts){.enter = enter, .leave = leave, .ctx = turns});
-    unsigned char *p = sb_big_alloc(N_PAGES * SB_HUGE_BYTES);
-    assert_non_null(p);
-    memset(p, 7, N_PAGES * SB_HUGE_BYTES);
-    const int n_joins = sb_huge_join(p) ? N_PAGES : 1; /* one try ends it */
-    sb_pages *g = &h.sched->e->pages, own = *g;
-    sb_pages_init(g, p, N_PAGES * SB_HUGE_BYTES);
-    g->worked_ns = UINT64_C(1000000000000);
+    sb_pages own, *g = lend_pages(&h, &own);
+    const int n_joins = sb_huge_join(g->p) ? N_PAGES : 1; /* one try ends it */
     pthread_t stepper;
     assert_int_equal(pthread_create(&stepper, NULL, step, h.sched), 0);
     for (int i = 0; i < 50000 && atomic_load(&turns[1]) < n_joins; i++)
@@ -187,11 +216,7 @@ static void idle_joins_pages(void **state)
     (void)pthread_join(stepper, NULL);
     assert_int_equal(turns[0], turns[1]);
     assert_int_equal(turns[1], n_joins);
-    assert_int_equal(g->at, g->bytes);
-    for (int i = 0; i < N_PAGES; i++)
-        assert_int_equal(p[i * SB_HUGE_BYTES + i], 7);
-    *g = own;
-    sb_big_free(p, N_PAGES * SB_HUGE_BYTES);
+    take_back(g, &own);
     house_close(&h);
 }
 
@@ -200,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_on_several_threads),
         cmocka_unit_test(idle_means_asleep),
+        cmocka_unit_test(a_step_joins_pages),
         cmocka_unit_test(idle_joins_pages),
     };
     return cmocka_run_group_tests(tests, house_make_model, house_drop_model);
