@@ -15,6 +15,6 @@ enum { SB_HUGE_BYTES = 2 << 20 };
  * quickly: a virtual machine must get those it has not at hand from its host, and that is dear.
  * Returns the bytes taken; what lies behind them stays as it was. */
 size_t sb_huge_take(void *p, size_t bytes);
-/* Makes the SB_HUGE_BYTES at p, aligned so, one page, in 0.3 to 3 ms. False: the kernel cannot. */
+/* Makes the SB_HUGE_BYTES at p, aligned so, one page, in 0.3 to 5 ms. False: the kernel cannot. */
 bool sb_huge_join(void *p);
 #endif

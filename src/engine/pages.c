@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pages.c - spends a share of the time on joining pages. */
+ * pages.c - spends idle time, and a share of the other, on joining pages. */
 #include "engine/pages.h"
 
 #include "base/alloc.h"
@@ -39,7 +39,7 @@ void sb_pages_step(sb_pages *g, uint64_t step_ns)
     enum { SHARE = 10 };
     if (g->at >= g->bytes) return;
     g->worked_ns += step_ns;
-    while (sb_pages_due(g) && g->worked_ns > patience_ns + SHARE * g->spent_ns)
+    while (g->at < g->bytes && g->worked_ns > patience_ns + SHARE * g->spent_ns)
         sb_pages_join(g);
 }
 

@@ -25,7 +25,7 @@ void sb_pages_init(sb_pages *g, unsigned char *p, size_t bytes);
 void sb_pages_step(sb_pages *g, uint64_t step_ns);
 /* True when some are left, and steps so far are worth what they cost. */
 bool sb_pages_due(const sb_pages *g);
-/* Joins one that is due; also for the time when nothing else is to be done. */
+/* Joins one of those that are left; meant for the time when nothing else is to be done. */
 void sb_pages_join(sb_pages *g);
 /* Joins all that is left. */
 void sb_pages_finish(sb_pages *g);

@@ -419,15 +419,18 @@ static void join_pages(sb_sched *s)
 static void idle(sb_sched *s, uint64_t seen)
 {
     enum { QUIET_NS = 20000000 }; /* answers that follow each other leave gaps, too */
-    int64_t wait_ns = QUIET_NS;
+    const uint64_t quiet_ns = sb_now_ns() + QUIET_NS;
     while (!s->stop && s->n_events == seen) {
-        if (!sb_pages_due(&s->e->pages))
+        if (!sb_pages_due(&s->e->pages)) {
             (void)pthread_cond_wait(&s->wake, &s->lock);
-        else if (wait_ns > 0)
-            sb_sched_sleep(s, sb_now_ns() + (uint64_t)wait_ns);
+            continue;
+        }
+        const uint64_t now = sb_now_ns(), rested_ns = now + (uint64_t)sb_rest_due_ns(s->o.rest);
+        const uint64_t until = rested_ns > quiet_ns ? rested_ns : quiet_ns;
+        if (now < until)
+            sb_sched_sleep(s, until);
         else
             join_pages(s);
-        wait_ns = sb_rest_due_ns(s->o.rest);
     }
 }
 

@@ -114,7 +114,8 @@ void sb_sched_free(sb_sched *s);
  * With a rest to be had it sleeps for a part of that instead, at most SB_REST_LOOK_NS, and is to be
  * called again. */
 void sb_sched_step(sb_sched *s, bool *out_did);
-/* Steps until sb_sched_stop(), at least once; sleeps while there is no work. */
+/* Steps until sb_sched_stop(), at least once. While there is no work it joins those of the weights'
+ * pages that are due (pages.h), each within enter and leave, then sleeps. */
 void sb_sched_run(sb_sched *s);
 void sb_sched_stop(sb_sched *s);
 
