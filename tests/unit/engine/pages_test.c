@@ -71,8 +71,7 @@ static void longer_work_joins_a_share(void **state)
     release(p);
 }
 
-/* What is joined while nothing is to be done need not wait for more work, and delays what work may.
- * */
+/* What is joined while nothing is to be done need not wait for more work. */
 static void idle_time_joins_at_once(void **state)
 {
     (void)state;

@@ -36,10 +36,11 @@ static void begin(house *h, int i, uint64_t share, int32_t priority, int32_t n_i
     house_begin(h, &r[i], &o[i]);
 }
 
-static void end_all(int n)
+static void close_all(house *h, int n)
 {
     for (int i = 0; i < n; i++)
         sb_rig_seq_end(&r[i]);
+    house_close(h);
 }
 
 /* Drains, noting in which order sequences had their first token. */
@@ -70,8 +71,7 @@ static void places_are_kept(void **state)
     for (int k = 0; k < N; k++)
         assert_int_equal(place[order[k]], k);
     assert_int_equal(sb_seq_place(r[3].q), 0);
-    end_all(N);
-    house_close(&h);
+    close_all(&h, N);
 }
 
 static void the_queue_is_bounded(void **state)
@@ -103,8 +103,7 @@ static void the_queue_is_bounded(void **state)
     for (int i = 0; i < 6; i++)
         assert_int_equal(atomic_load(&r[i].n_ends), 1);
     assert_int_equal(atomic_load(&r[5].n_ends), 1);
-    end_all(6);
-    house_close(&h);
+    close_all(&h, 6);
 }
 
 static void a_greedy_share_waits_behind_others(void **state)
@@ -129,8 +128,7 @@ static void a_greedy_share_waits_behind_others(void **state)
     for (int i = 0; i < k; i++)
         if (order[i] >= GREEDY) last = i;
     assert_true(last < 3 * OTHERS + 2);
-    end_all(GREEDY + OTHERS);
-    house_close(&h);
+    close_all(&h, GREEDY + OTHERS);
 }
 
 static void weights_weigh(void **state)
@@ -151,8 +149,7 @@ static void weights_weigh(void **state)
     for (int k = 0; k < 12; k++)
         n_heavy += order[k] % 2;
     assert_in_range(n_heavy, 8, 10);
-    end_all(N);
-    house_close(&h);
+    close_all(&h, N);
 }
 
 static void the_urgent_displace_the_others(void **state)
@@ -179,8 +176,7 @@ static void the_urgent_displace_the_others(void **state)
         assert_int_equal(r[i].why, SB_SEQ_LENGTH);
         house_check_alone(&h, &r[i], &o[i]);
     }
-    end_all(5);
-    house_close(&h);
+    close_all(&h, 5);
 }
 
 /* Who was displaced and finds nothing kept is computed again, and the record says so. */
@@ -202,8 +198,7 @@ static void what_is_computed_again_is_counted(void **state)
     assert_int_equal(st.n_prefill_tok, 200 + HOUSE_CTX - 10);
     assert_int_equal(st.n_decode_tok, 29 + 4);
     house_check_alone(&h, &r[0], &o[0]);
-    end_all(2);
-    house_close(&h);
+    close_all(&h, 2);
 }
 
 static void sleepers_draw_nothing(void **state)
@@ -233,8 +228,7 @@ static void sleepers_draw_nothing(void **state)
     house_drain(&h);
     for (int i = 0; i < 4; i++)
         house_check_alone(&h, &r[i], &o[i]);
-    end_all(4);
-    house_close(&h);
+    close_all(&h, 4);
 }
 
 static void the_cancelled_are_out_within_one_step(void **state)
@@ -267,8 +261,7 @@ static void the_cancelled_are_out_within_one_step(void **state)
     house_check_alone(&h, &r[3], &o[3]);
     assert_int_equal(sb_sched_get_stats(h.sched).n_cancelled, 3);
     assert_int_equal(sb_sched_get_stats(h.sched).pages_held, 0);
-    end_all(4);
-    house_close(&h);
+    close_all(&h, 4);
 }
 
 static void freeing_ends_those_left(void **state)
@@ -288,8 +281,7 @@ static void freeing_ends_those_left(void **state)
         sb_seq_cancel(r[i].q); /* still ours */
         assert_int_equal(sb_seq_place(r[i].q), 0);
     }
-    end_all(3);
-    house_close(&h);
+    close_all(&h, 3);
 }
 
 /* As if a step took base_ns, and row_ns more for each row that is above 1. */
@@ -334,8 +326,7 @@ static void many_streams_of_one_share_cost_others_little(void **state)
     house_drain(&h);
     for (int i = 0; i <= GREEDY; i++)
         assert_int_equal(r[i].why, SB_SEQ_LENGTH);
-    end_all(GREEDY + 1);
-    house_close(&h);
+    close_all(&h, GREEDY + 1);
 }
 
 /* A house in which sequence 0, of share 1, decodes n_out tokens. */
@@ -376,8 +367,7 @@ static void chunks_are_cut_by_time(void **state)
     assert_in_range(r[1].n_prefilled - n, 100 / prompt_row - 2, 100 / prompt_row + 2);
     house_drain(&h);
     house_check_alone(&h, &r[1], &o[1]);
-    end_all(2);
-    house_close(&h);
+    close_all(&h, 2);
 }
 
 /* Up to eight rows for the price of one, as where reading the weights is what a step costs: a short
@@ -396,8 +386,7 @@ static void free_rows_do_not_keep_a_prompt_out(void **state)
     assert_in_range(r[1].n_prefilled, 8, 16);
     house_drain(&h);
     house_check_alone(&h, &r[1], &o[1]);
-    end_all(2);
-    house_close(&h);
+    close_all(&h, 2);
 }
 
 /* Where looking back is what a row costs, a stream is left alone, and every 25th step takes many
@@ -429,8 +418,7 @@ static void far_into_a_prompt_chunks_are_rare(void **state)
     house_drain(&h);
     for (int i = 0; i <= 1; i++)
         house_check_alone(&h, &r[i], &o[i]);
-    end_all(2);
-    house_close(&h);
+    close_all(&h, 2);
 }
 
 /* As on a small model: a share of a step holds so few rows that a long prompt is read sooner, and a
@@ -454,8 +442,7 @@ static void long_prompts_of_cheap_rows_come_in_bursts(void **state)
     assert_in_range(r[1].n_prefilled, 80, 120);
     house_drain(&h);
     house_check_alone(&h, &r[1], &o[1]);
-    end_all(3);
-    house_close(&h);
+    close_all(&h, 3);
 }
 
 /* Eight prompts beside one that decodes may take eight times as much, if they are of one share; of
@@ -480,8 +467,7 @@ static void many_prompts_pass_few_who_decode(void **state)
         for (int i = 0; i <= MANY; i++)
             sb_seq_cancel(r[i].q);
         house_drain(&h);
-        end_all(MANY + 1);
-        house_close(&h);
+        close_all(&h, MANY + 1);
     }
 }
 
@@ -504,8 +490,7 @@ static void bursts_finish_short_prompts(void **state)
     house_drain(&h);
     for (int i = 0; i <= 3; i++)
         house_check_alone(&h, &r[i], &o[i]);
-    end_all(4);
-    house_close(&h);
+    close_all(&h, 4);
 }
 
 /* A short prompt does not stand behind a long one that came first. */
@@ -523,8 +508,7 @@ static void a_question_passes_a_book(void **state)
     }
     assert_true(n <= 2 && r[0].n_prefilled > 0);
     house_drain(&h);
-    end_all(2);
-    house_close(&h);
+    close_all(&h, 2);
 }
 
 int main(void)

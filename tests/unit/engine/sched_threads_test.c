@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sched_threads_test.c - the stepper on a thread of its own, and clients on several: nothing lost,
- * nothing mixed up, and no time used when there is nothing to do. */
+ * nothing mixed up, and no time used when there is nothing to do but what makes steps faster. */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/huge.h"
